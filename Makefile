@@ -1,0 +1,371 @@
+# keepmap's build. `make help` lists the targets; everything made lands under build/.
+#
+# Each flavour (native, asan, tsan, windows, ...) has an object tree of its own, build/FLAVOUR/obj, and rebuilds what a
+# changed flag or header asks for. Makes in one tree run in parallel unless told otherwise (-j1).
+#
+# To set: CC CFLAGS CPPFLAGS LDFLAGS, PREFIX DESTDIR LIBDIR, WINDOWS_CC, WERROR=1 (warnings are errors), BUILD (another
+# directory than build), JOBS (suites at once), V=1 (show commands), DEPS=0 (never install a package).
+
+ifeq ($(origin CC),default)
+CC := cc
+endif
+AR ?= ar
+CFLAGS ?= -O2 -g
+CXX ?= c++
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+WINDOWS_CC ?= x86_64-w64-mingw32-gcc
+WINDOWS_AR ?= x86_64-w64-mingw32-ar
+BUILD ?= build
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+export JOBS
+
+MAKEFLAGS += -j$(JOBS) --no-builtin-rules
+override BUILD := $(abspath $(BUILD))
+.DEFAULT_GOAL := all
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+comma := ,
+
+# One short line a command; V=1 shows the commands themselves.
+say = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' '$(1)' '$(2:$(CURDIR)/%=%)';)
+
+# ---- What there is -------------------------------------------------------------------------------
+
+VERSION := $(shell sed -n 's/^.define KM_VERSION_TEXT "\([0-9.]*\)".*/\1/p' include/keepmap.h)
+SONAME := libkeepmap.so.0
+
+core     := $(wildcard src/*.c)
+posix    := $(wildcard src/posix/*.c)
+windows  := $(wildcard src/windows/*.c)
+# Of the command's and the tests' files, X_posix.c and X_windows.c are for one system.
+on_posix   = $(filter-out %_windows.c,$(wildcard $(1)))
+on_windows = $(filter-out %_posix.c,$(wildcard $(1)))
+command  := $(call on_posix,tools/*.c)
+support  := $(call on_posix,tests/support/*.c)
+command_windows := $(call on_windows,tools/*.c)
+support_windows := $(call on_windows,tests/support/*.c)
+fault    := $(wildcard tests/posix/fault/*.c)
+suites   := $(wildcard tests/test_*.c)
+psuites  := $(wildcard tests/posix/test_*.c)
+stress   := $(wildcard tests/stress/stress_*.c)
+benches  := $(wildcard tests/bench/bench_*.c tests/bench/bench_*.cpp)
+bench_support := $(filter-out $(benches),$(wildcard tests/bench/*.c tests/bench/*.cpp))
+examples := $(wildcard examples/*.c)
+headers  := $(wildcard include/*.h include/keepmap/*.h include/keepmap/compat/*.h)
+man      := $(wildcard tools/man/*.[1-9])
+scripts  := $(wildcard tools/install-deps tools/fetch-cmocka tools/check-* tests/run tests/wine .ci/run)
+all_headers := $(headers) $(wildcard src/*.h src/*/*.h tools/*.h tests/*.h tests/*/*.h tests/*/*/*.h)
+
+# Suites named test_fault_* have the calls listed here replaced by tests/posix/fault/, to make them fail.
+wrapped := $(if $(wildcard tests/posix/fault/wrapped_calls.txt),\
+    $(shell sed 's/\#.*//' tests/posix/fault/wrapped_calls.txt))
+
+# ---- How a file is compiled, flavour by flavour --------------------------------------------------
+
+warnings := -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+ifeq ($(WERROR),1)
+werror := -Werror
+endif
+posix_flags   := -std=c11 $(warnings) -Iinclude -iquote src -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fPIC -fvisibility=hidden -pthread
+windows_flags := -std=c11 $(warnings) -Iinclude -iquote src -D_WIN32_WINNT=0x0A00 -D__USE_MINGW_ANSI_STDIO=1
+asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+
+cc_native := $(CC)
+cc_asan   := $(CC)
+cc_tsan   := $(CC)
+cc_lint-gcc   := gcc
+cc_lint-clang := clang
+cc_lint-windows := $(WINDOWS_CC)
+cc_windows     := $(WINDOWS_CC)
+cc_windows-dll := $(WINDOWS_CC)
+
+flags_native := $(posix_flags) $(CPPFLAGS) $(CFLAGS)
+flags_asan   := $(posix_flags) $(CPPFLAGS) $(CFLAGS) $(asan)
+flags_tsan   := $(posix_flags) $(CPPFLAGS) $(CFLAGS) $(tsan)
+flags_lint-gcc   := $(posix_flags) -O2 -Werror
+flags_lint-clang := $(posix_flags) -O1 -Werror
+flags_lint-windows := $(windows_flags) -O2 -Werror
+flags_windows     := $(windows_flags) $(CPPFLAGS) $(CFLAGS)
+flags_windows-dll := $(windows_flags) -DKM_BUILDING_DLL $(CPPFLAGS) $(CFLAGS)
+
+link_native  := -pthread $(LDFLAGS)
+link_asan    := -pthread $(asan) $(LDFLAGS)
+link_tsan    := -pthread $(tsan) $(LDFLAGS)
+link_windows := -static-libgcc $(LDFLAGS)
+
+lib_native  := $(BUILD)/libkeepmap.a
+lib_asan    := $(BUILD)/asan/libkeepmap.a
+lib_tsan    := $(BUILD)/tsan/libkeepmap.a
+lib_windows := $(BUILD)/windows/libkeepmap.a
+
+tool_native  := $(BUILD)/keepmap
+tool_asan    := $(BUILD)/asan/keepmap
+tool_tsan    := $(BUILD)/tsan/keepmap
+tool_windows := $(BUILD)/windows/keepmap.exe
+
+cmocka := $(BUILD)/deps/cmocka-1.1.5
+cmocka_windows := $(BUILD)/windows/cmocka/libcmocka.a
+
+native_flavours  := native asan tsan lint-gcc lint-clang
+windows_flavours := windows windows-dll lint-windows
+flavours := $(native_flavours) $(windows_flavours)
+
+# What some directories see besides.
+extra = $(if $(filter tests/%,$(1)),-Itests)
+$(foreach f,$(windows_flavours),$(eval extra_$(f) = $$(if $$(filter tests/%,$$(1)),-isystem $(cmocka)/include)))
+
+objects = $(patsubst %.c,$(BUILD)/$(1)/obj/%.o,$(2))
+
+define compile
+$(BUILD)/$(1)/obj/%.o: %.c $(BUILD)/$(1)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$@)$(cc_$(1)) $(flags_$(1)) $(werror) $$(call extra,$$<) $$(call extra_$(1),$$<) -MMD -MP -c -o $$@ $$<
+
+# Rewritten only when the words in it change, and with it everything compiled by them.
+$(BUILD)/$(1)/flags: always
+	@mkdir -p $$(@D)
+	@echo '$(cc_$(1)) $(flags_$(1))' | cmp -s - $$@ || echo '$(cc_$(1)) $(flags_$(1))' >$$@
+endef
+$(foreach f,$(flavours),$(eval $(call compile,$(f))))
+
+# Tests may need cmocka installed, or fetched, before they can be compiled. The cross compiler is installed for the goals
+# that may install something; `make windows` takes the machine as it is.
+windows_deps := $(if $(filter test-windows,$(MAKECMDGOALS)),deps-windows) $(if $(filter lint%,$(MAKECMDGOALS)),deps-lint)
+$(foreach f,$(native_flavours),$(eval $(call objects,$(f),$(suites) $(psuites) $(support) $(fault) $(stress)): | deps-test))
+$(foreach f,$(windows_flavours),$(eval $(call objects,$(f),$(core) $(windows) $(command_windows) $(suites) $(support_windows)): | $(windows_deps)))
+$(foreach f,$(windows_flavours),$(eval $(call objects,$(f),$(suites) $(support_windows)): | $(cmocka)/src/cmocka.c))
+
+# ---- The library and the command -----------------------------------------------------------------
+
+.PHONY: all windows always
+all: $(BUILD)/libkeepmap.a $(BUILD)/libkeepmap.so $(BUILD)/keepmap ## the library, static and shared, and the command
+
+windows: $(addprefix $(BUILD)/windows/,keepmap.dll libkeepmap.dll.a libkeepmap.a keepmap.exe) ## the same for Windows
+
+define native_library
+$(lib_$(1)): $(call objects,$(1),$(core) $(posix))
+	@rm -f $$@
+	$$(call say,AR,$$@)$(AR) rcs $$@ $$^
+
+$(tool_$(1)): $(call objects,$(1),$(command)) $(lib_$(1))
+	$$(call say,LINK,$$@)$(cc_$(1)) $(CFLAGS) -o $$@ $$^ $(link_$(1))
+endef
+$(foreach f,native asan tsan,$(eval $(call native_library,$(f))))
+
+$(BUILD)/libkeepmap.so.$(VERSION): $(call objects,native,$(core) $(posix)) src/keepmap.map
+	$(call say,LINK,$@)$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=src/keepmap.map -Wl,-z,defs \
+	    -o $@ $(filter %.o,$^) $(link_native)
+
+$(BUILD)/$(SONAME) $(BUILD)/libkeepmap.so: $(BUILD)/libkeepmap.so.$(VERSION)
+	@ln -sf $(notdir $<) $@
+$(BUILD)/libkeepmap.so: $(BUILD)/$(SONAME)
+
+$(lib_windows): $(call objects,windows,$(core) $(windows))
+	@rm -f $@
+	$(call say,AR,$@)$(WINDOWS_AR) rcs $@ $^
+
+$(tool_windows): $(call objects,windows,$(command_windows)) $(lib_windows)
+	$(call say,LINK,$@)$(WINDOWS_CC) $(CFLAGS) -o $@ $^ $(link_windows)
+
+# Only what KM_API marks is exported.
+$(BUILD)/windows/keepmap.dll: $(call objects,windows-dll,$(core) $(windows))
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(WINDOWS_CC) $(CFLAGS) -shared -Wl,--exclude-all-symbols -Wl,--out-implib,$(BUILD)/windows/libkeepmap.dll.a \
+	    -o $@ $^ $(link_windows)
+$(BUILD)/windows/libkeepmap.dll.a: $(BUILD)/windows/keepmap.dll
+
+# ---- Demo and tests ------------------------------------------------------------------------------
+
+.PHONY: demo test test-windows asan tsan valgrind stress bench test-programs
+demo: $(BUILD)/examples/demo ## builds the library and shows its main job on a real file
+	@mkdir -p $(BUILD)/demo
+	@$< $(BUILD)/demo "$$($(CC) -print-prog-name=cc1)" "$$($(CC) -print-prog-name=clang)"
+
+$(BUILD)/examples/%: $(BUILD)/native/obj/examples/%.o $(lib_native)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) -o $@ $^ $(link_native)
+
+# A suite is one program: its file, tests/support, the library. Under the flavour: build/FLAVOUR/tests/...
+programs = $(patsubst %.c,$(BUILD)/$(1)/%$(3),$(2))
+fault_suites := $(filter tests/posix/test_fault_%,$(psuites))
+
+define native_programs
+$(call programs,$(1),$(suites) $(psuites) $(stress)): $(BUILD)/$(1)/%: \
+    $(BUILD)/$(1)/obj/%.o $(call objects,$(1),$(support)) $(lib_$(1)) | deps-test
+	@mkdir -p $$(@D)
+	$$(call say,LINK,$$@)$(cc_$(1)) $(CFLAGS) $$(program_flags) -o $$@ $$^ $(link_$(1)) -lcmocka
+
+$(call programs,$(1),$(fault_suites)): $(call objects,$(1),$(fault))
+$(call programs,$(1),$(fault_suites)): program_flags := $(addprefix -Wl$(comma)--wrap=,$(wrapped))
+endef
+$(foreach f,native asan tsan,$(eval $(call native_programs,$(f))))
+
+$(call programs,windows,$(suites),.exe): $(BUILD)/windows/%.exe: \
+    $(BUILD)/windows/obj/%.o $(call objects,windows,$(support_windows)) $(lib_windows) $(cmocka_windows)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(WINDOWS_CC) $(CFLAGS) -o $@ $^ $(link_windows)
+
+# A suite that cannot run in a flavour says so, and why, in a comment: "Not under valgrind: ...".
+able = $(filter-out $(if $(2),$(shell grep -l 'Not under $(1):' $(2))),$(2))
+run = tests/run -d $(BUILD)/$(1)
+native_suites := $(suites) $(psuites)
+asan_options := detect_leaks=1:detect_stack_use_after_return=1:handle_segv=0:handle_sigbus=0
+# Address space layout with much entropy is more than the sanitizers of older compilers can stand.
+steady := $(if $(shell setarch -R true 2>/dev/null && echo yes),setarch -R)
+
+test: $(call programs,native,$(native_suites)) $(BUILD)/keepmap ## all native suites, in parallel
+	@$(call run,native) -k $(BUILD)/keepmap $(filter $(BUILD)/native/%,$^)
+
+asan: $(call programs,asan,$(call able,asan,$(native_suites))) $(tool_asan) ## the suites under ASan and UBSan
+	@ASAN_OPTIONS=$(asan_options) UBSAN_OPTIONS=print_stacktrace=1 \
+	    $(call run,asan) -k $(tool_asan) -t 300 -l "$(steady)" $(filter $(BUILD)/asan/tests/%,$^)
+
+tsan: $(call programs,tsan,$(call able,tsan,$(native_suites))) $(tool_tsan) ## the suites under ThreadSanitizer
+	@TSAN_OPTIONS=handle_segv=0:handle_sigbus=0 \
+	    $(call run,tsan) -k $(tool_tsan) -t 300 -l "$(steady)" $(filter $(BUILD)/tsan/tests/%,$^)
+
+valgrind: $(call programs,native,$(call able,valgrind,$(native_suites))) $(BUILD)/keepmap | deps-valgrind ## the suites under memcheck
+	@$(call run,valgrind) -k $(BUILD)/keepmap -t 600 \
+	    -l "valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,possible" \
+	    $(filter $(BUILD)/native/%,$^)
+
+stress: $(call programs,native,$(stress)) $(BUILD)/keepmap ## long runs
+	@$(call run,stress) -k $(BUILD)/keepmap -t 1800 -x $(filter $(BUILD)/native/%,$^)
+
+test-windows: $(call programs,windows,$(suites),.exe) $(tool_windows) $(BUILD)/windows/keepmap.dll | deps-windows ## the suites under Wine
+	@WINEPREFIX=$(BUILD)/wine-prefix tests/wine --with $(call run,windows) -k 'Z:$(subst /,\,$(tool_windows))' \
+	    -l $(CURDIR)/tests/wine $(filter %.exe,$(filter $(BUILD)/windows/tests/%,$^))
+
+test-programs: $(call programs,native,$(native_suites) $(stress)) ## builds the native suites without running them
+
+# cmocka for Windows, from Debian's source package; strict warnings are for our own code.
+$(cmocka)/src/cmocka.c: | deps-windows
+	tools/fetch-cmocka $(BUILD)/deps
+	@test -f $@
+
+$(cmocka_windows): $(cmocka)/src/cmocka.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(WINDOWS_CC) -O2 -g -w -I$(cmocka)/include -DHAVE_MALLOC_H -DHAVE_INTTYPES_H -DHAVE_SIGNAL_H -DHAVE_STRINGS_H \
+	    -D__USE_MINGW_ANSI_STDIO=1 -DPRIdS='"zd"' -c -o $(@D)/cmocka.o $<
+	@rm -f $@
+	@$(WINDOWS_AR) rcs $@ $(@D)/cmocka.o
+
+# ---- Benches: ours and the peers', in one run ----------------------------------------------------
+
+bench_programs := $(patsubst tests/bench/%,$(BUILD)/bench/%,$(basename $(benches)))
+bench_objects  := $(patsubst tests/bench/%,$(BUILD)/bench/obj/%.o,$(benches) $(bench_support))
+bench_peers    := -isystem /usr/include/apr-1.0
+
+bench: $(bench_programs) ## measures keepmap beside its peers, in one run
+	@failed=; for program in $(bench_programs); do $$program || failed="$$failed $$program"; done; \
+	    test -z "$$failed" || { echo "bench: target missed or failure:$$failed"; exit 1; }
+
+$(BUILD)/bench/obj/%.c.o: tests/bench/%.c | deps-bench
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(flags_native) $(werror) -Itests $(bench_peers) -MMD -MP -c -o $@ $<
+
+$(BUILD)/bench/obj/%.cpp.o: tests/bench/%.cpp | deps-bench
+	@mkdir -p $(@D)
+	$(call say,CXX,$@)$(CXX) -std=c++17 -Wall -Wextra $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS) -pthread -Iinclude -Itests $(bench_peers) \
+	    -MMD -MP -c -o $@ $<
+
+$(foreach b,$(benches),$(eval $(BUILD)/bench/$(notdir $(basename $(b))): $(BUILD)/bench/obj/$(notdir $(b)).o))
+$(bench_programs): $(patsubst tests/bench/%,$(BUILD)/bench/obj/%.o,$(bench_support)) $(lib_native)
+	$(call say,LINK,$@)$(CXX) $(CFLAGS) -o $@ $(filter %.o,$^) $(lib_native) $(link_native) -Wl,--as-needed -lapr-1 -lrt
+
+# ---- Style and soundness -------------------------------------------------------------------------
+
+posix_checked := $(core) $(posix) $(command) $(examples) $(support) $(fault) $(suites) $(psuites) $(stress)
+windows_checked := $(core) $(windows) $(command_windows) $(support_windows) $(suites)
+windows_only := $(filter-out $(posix_checked),$(windows_checked))
+c_files := $(posix_checked) $(windows_only) $(wildcard tests/bench/*.c)
+
+.PHONY: lint lint-format lint-compile lint-tidy lint-headers lint-exports lint-shell lint-portable format
+lint: lint-format lint-compile lint-tidy lint-headers lint-exports lint-shell lint-portable ## every check below
+	@echo "lint: clean"
+
+lint-format: | deps-lint ## are the C files formatted?
+	clang-format --dry-run -Werror $(c_files) $(all_headers)
+
+lint-compile: $(call objects,lint-gcc,$(posix_checked)) $(call objects,lint-windows,$(windows_checked)) ## gcc, clang and MinGW, warnings as errors
+$(foreach f,lint-gcc lint-clang,$(eval $(call objects,$(f),$(posix_checked)): | deps-lint))
+
+# clang's own object comes first: it knows when the file or one of its headers has changed.
+lint-tidy: $(patsubst %.c,$(BUILD)/lint-clang/tidy/%,$(posix_checked)) $(patsubst %.c,$(BUILD)/lint-windows/tidy/%,$(windows_only)) ## clang-tidy
+$(BUILD)/lint-clang/tidy/%: $(BUILD)/lint-clang/obj/%.o .clang-tidy
+	@mkdir -p $(@D)
+	$(call say,TIDY,$*.c)clang-tidy --quiet $*.c -- $(posix_flags) $(call extra,$*.c) 2>$@.log || { cat $@.log >&2; exit 1; }
+	@touch $@
+
+$(BUILD)/lint-windows/tidy/%: $(BUILD)/lint-windows/obj/%.o .clang-tidy
+	@mkdir -p $(@D)
+	$(call say,TIDY,$*.c)clang-tidy --quiet $*.c -- --target=x86_64-w64-mingw32 $(windows_flags) $(call extra,$*.c) $(call extra_lint-windows,$*.c) 2>$@.log || { cat $@.log >&2; exit 1; }
+	@touch $@
+
+strict := -Wall -Wextra -Wpedantic -Werror -fsyntax-only -Iinclude
+lint-headers: | deps-lint ## does each public header compile alone, as C11 and C++17?
+	@set -e; for header in $(headers:include/%=%); do echo "alone: $$header"; \
+	    for compiler in "gcc -std=c11 -x c" "clang -std=c11 -x c" "g++ -std=c++17 -x c++" "clang++ -std=c++17 -x c++" \
+	        "$(WINDOWS_CC) -std=c11 -x c"; do \
+	        echo "#include <$$header>" | $$compiler $(strict) -; \
+	    done; done
+
+lint-exports: $(BUILD)/libkeepmap.so $(BUILD)/windows/keepmap.dll ## are the exported names the declared ones?
+	tools/check-exports $^
+
+lint-shell: | deps-lint ## the shell scripts
+	shellcheck $(scripts)
+
+lint-portable: ## no system conditionals in the core
+	@! grep -nE '_WIN32|__linux__|__unix__|__APPLE__' $(wildcard src/*.c src/*.h) /dev/null
+
+format: | deps-lint ## formats the C files
+	clang-format -i $(c_files) $(all_headers)
+
+# ---- Installing ----------------------------------------------------------------------------------
+
+INSTALL ?= install
+man_dir = $(PREFIX)/share/man/man$(subst .,,$(suffix $(1)))
+public_headers := $(headers:include/%=%)
+
+.PHONY: install uninstall
+install: all $(BUILD)/keepmap.pc ## library, headers, command, manual pages, pkg-config file under DESTDIR/PREFIX
+	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
+	$(INSTALL) -m 644 $(BUILD)/libkeepmap.a $(DESTDIR)$(LIBDIR)/
+	$(INSTALL) -m 755 $(BUILD)/libkeepmap.so.$(VERSION) $(DESTDIR)$(LIBDIR)/
+	ln -sf libkeepmap.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libkeepmap.so
+	$(INSTALL) -m 755 $(BUILD)/keepmap $(DESTDIR)$(PREFIX)/bin/
+	$(INSTALL) -m 644 $(BUILD)/keepmap.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
+	$(foreach h,$(public_headers),$(INSTALL) -D -m 644 include/$(h) $(DESTDIR)$(PREFIX)/include/$(h) &&) true
+	$(foreach m,$(man),$(INSTALL) -D -m 644 $(m) $(DESTDIR)$(call man_dir,$(m))/$(notdir $(m)) &&) true
+
+uninstall: ## removes what install put there
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libkeepmap.a libkeepmap.so $(SONAME) libkeepmap.so.$(VERSION) pkgconfig/keepmap.pc)
+	rm -f $(DESTDIR)$(PREFIX)/bin/keepmap $(addprefix $(DESTDIR)$(PREFIX)/include/,$(public_headers))
+	rm -f $(foreach m,$(man),$(DESTDIR)$(call man_dir,$(m))/$(notdir $(m)))
+	rmdir $(DESTDIR)$(PREFIX)/include/keepmap/compat $(DESTDIR)$(PREFIX)/include/keepmap 2>/dev/null || true
+
+$(BUILD)/keepmap.pc: tools/packaging/keepmap.pc.in include/keepmap.h always
+	@mkdir -p $(@D)
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
+
+# ---- The rest ------------------------------------------------------------------------------------
+
+deps_groups := test windows valgrind lint bench
+.PHONY: clean help $(addprefix deps-,$(deps_groups))
+$(addprefix deps-,$(deps_groups)): deps-%:
+	@tools/install-deps $*
+
+clean: ## removes everything made
+	rm -rf $(BUILD)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
+	@sed -n '/^# To set:/,/^$$/s/^# \{0,1\}//p' Makefile
+
+-include $(foreach f,$(flavours) bench,$(shell find $(BUILD)/$(f)/obj -name '*.d' 2>/dev/null))

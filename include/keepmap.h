@@ -1,0 +1,390 @@
+/*
+ * keepmap.h - memory-mapped persistence.
+ *
+ * keepmap maps a file, hands you a plain pointer, and makes what you store there last: flushed,
+ * copied, and checked for size before the size hurts.
+ *
+ *     km_map *map = NULL;
+ *     km_options options = {.access = KM_WRITE, .flags = KM_OPEN_CREATE, .size = 1 << 20};
+ *     if (km_open(&map, "counters.dat", &options) != KM_OK) {
+ *         fprintf(stderr, "%s\n", km_error_message());
+ *         return 1;
+ *     }
+ *     uint64_t *counters = km_data(map);
+ *     counters[7]++;
+ *     if (km_flush(map, 0, 0, KM_FLUSH_DURABLE) != KM_OK) { ... }
+ *     km_close(map);
+ *
+ * Units. Every size and offset is a uint64_t count of bytes. Paths are UTF-8, on Windows too.
+ *
+ * Errors. Calls that can fail return a km_status; 0 is KM_OK. km_error_message() is then this
+ * thread's last failure in one sentence: what was tried, on which file, with which sizes, and the
+ * system's own code. After a failure every out-parameter is as it was, nothing is leaked and no
+ * file is half-made. (The one exception says so: a size report is filled when a check fails.)
+ *
+ * Options. Each struct of options or of results begins with struct_size. Leave it 0, or set it to
+ * sizeof the struct: programs compiled against an older header keep working. NULL and {0} both mean
+ * the defaults. An unknown flag is KM_E_INVALID.
+ *
+ * Threads. Different maps are independent. On one map, your loads and stores may run beside
+ * km_flush, km_lock, km_unlock, km_advise, km_read, km_write, km_check, km_window and km_copy, from
+ * any threads. km_resize and km_close need that nobody uses the map or its memory meanwhile: not
+ * another call, not a load. Windows are maps of their own in this respect.
+ *
+ * Signals. keepmap installs no signal handler and blocks no signal. A load from a map whose file
+ * was cut short by somebody else still raises SIGBUS (POSIX) or EXCEPTION_IN_PAGE_ERROR (Windows);
+ * km_read and km_write do not: they report KM_E_TRUNCATED.
+ *
+ * Processes. After fork a child may use its parent's maps: they show the same bytes (a KM_PRIVATE
+ * map: each process its own copy). A lock held at the fork is one lock of both: km_unlock in either
+ * frees it, km_close only once the other has closed its map too.
+ *
+ * Crashes. Stores through a KM_WRITE map belong to the system at once: they survive the death of
+ * the process. What has been flushed with KM_FLUSH_DURABLE also survives the death of the system
+ * and of the power, if the disk honours its cache flushes. Between two flushes the system writes
+ * pages back in any order: after a power cut the file may hold some stores and not others.
+ */
+#ifndef KEEPMAP_H
+#define KEEPMAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#if defined(KM_BUILDING_DLL)
+#define KM_API __declspec(dllexport)
+#elif defined(KM_USING_DLL)
+#define KM_API __declspec(dllimport)
+#else
+#define KM_API
+#endif
+#elif defined(__GNUC__) && __GNUC__ >= 4
+#define KM_API __attribute__((visibility("default")))
+#else
+#define KM_API
+#endif
+
+#if defined(__GNUC__)
+#define KM_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define KM_MUST_CHECK
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Version ------------------------------------------------------------------------------ */
+
+#define KM_VERSION_MAJOR 0
+#define KM_VERSION_MINOR 1
+#define KM_VERSION_PATCH 0
+#define KM_VERSION_TEXT "0.1.0"
+
+/* The version of the library that runs, such as "0.1.0"; it may be newer than the header. */
+KM_API const char *km_version(void);
+
+/* ---- Statuses ----------------------------------------------------------------------------- */
+
+/*
+ * X(name, value, meaning). The values are part of the binary interface and never change.
+ */
+#define KM_STATUS_LIST(X)                                                                          \
+    X(KM_OK, 0, "no error")                                                                        \
+    X(KM_E_INVALID, 1, "the request makes no sense: a bad argument, flag, path or kind of file")   \
+    X(KM_E_NOT_FOUND, 2, "there is no such file or directory")                                     \
+    X(KM_E_EXISTS, 3, "it exists already, and was not to")                                         \
+    X(KM_E_ACCESS, 4, "permission denied")                                                         \
+    X(KM_E_BUSY, 5, "somebody else is using it")                                                   \
+    X(KM_E_TIMEOUT, 6, "the time allowed for waiting is over")                                     \
+    X(KM_E_TRUNCATED, 7, "the file is shorter than it has to be")                                  \
+    X(KM_E_MISMATCH, 8, "it is not what was expected")                                             \
+    X(KM_E_CORRUPT, 9, "the contents contradict their own checks")                                 \
+    X(KM_E_NO_SPACE, 10, "the disk is full, or would be")                                          \
+    X(KM_E_NO_MEMORY, 11, "not enough memory, address space, or handles")                          \
+    X(KM_E_TOO_LARGE, 12, "larger than the system or the file system can take")                    \
+    X(KM_E_OWNER_DIED, 13, "the lock's last owner died while holding it")                          \
+    X(KM_E_CANCELLED, 14, "cancelled by its caller")                                               \
+    X(KM_E_UNSUPPORTED, 15, "not supported here")                                                  \
+    X(KM_E_IO, 16, "the system reported an input/output error")
+
+typedef enum km_status {
+#define KM_STATUS_ENUM(name, value, meaning) name = (value),
+    KM_STATUS_LIST(KM_STATUS_ENUM)
+#undef KM_STATUS_ENUM
+} km_status;
+
+/* The status's own name, such as "KM_E_NOT_FOUND"; "KM_E_?" for a number that is none. Static. */
+KM_API const char *km_strerror(km_status status);
+
+/* What the status means in general, such as "permission denied". Static. */
+KM_API const char *km_status_meaning(km_status status);
+
+/*
+ * This thread's last failure as one sentence, without a full stop or a line end; "" before the
+ * first. Valid until this thread's next failing call. Successful calls leave it alone.
+ */
+KM_API const char *km_error_message(void);
+
+/*
+ * The system's own code behind this thread's last failure: a Win32 error code on every system
+ * (5 is ERROR_ACCESS_DENIED), 0 if the failure was found by keepmap itself.
+ */
+KM_API uint32_t km_system_error(void);
+
+/* ---- Opening and closing ------------------------------------------------------------------ */
+
+/* One opened file with one view of it. */
+typedef struct km_map km_map;
+
+/* How a map may be used, and where its stores go. */
+typedef enum km_access {
+    KM_READ = 0,    /* stores fault */
+    KM_WRITE = 1,   /* to the file, when the system pleases; km_flush makes them durable */
+    KM_PRIVATE = 2, /* to this map alone; the file is never touched */
+} km_access;
+
+/* Flags of km_options. */
+#define KM_OPEN_CREATE 0x0001u     /* make the file if there is none (KM_WRITE) */
+#define KM_OPEN_NEW 0x0002u        /* make the file; KM_E_EXISTS if there is one (KM_WRITE) */
+#define KM_OPEN_EXACT 0x0004u      /* the file's size must be `size`; else KM_E_MISMATCH */
+#define KM_OPEN_SOLE 0x0008u       /* nobody else opens it meanwhile; KM_E_BUSY if somebody has */
+#define KM_OPEN_SPARSE 0x0010u     /* do not allocate what grows: the disk may fill up later */
+#define KM_OPEN_RANDOM 0x0020u     /* will be used here and there: no read-ahead, small flushes */
+#define KM_OPEN_SEQUENTIAL 0x0040u /* will be used from front to back: more read-ahead */
+
+/*
+ * Fills a new file before anybody else can open it. `data` is all zeros, `size` bytes long. Any
+ * result but KM_OK abandons the creation: no file is left, and the open returns that status.
+ */
+typedef km_status (*km_init_function)(void *data, uint64_t size, void *arg);
+
+typedef struct km_options {
+    uint32_t struct_size; /* 0, or sizeof(km_options) */
+    km_access access;     /* 0: KM_READ */
+    uint64_t size;        /* bytes the file must have at least; 0: whatever it has */
+    uint64_t offset;      /* map from here; any offset, the library aligns */
+    uint64_t length;      /* map this many bytes; 0: to the end of the file */
+    uint64_t reserve;     /* address space kept for growth: within it km_resize never moves (KM_WRITE) */
+    uint32_t flags;       /* KM_OPEN_* */
+    uint32_t permissions; /* of a file that is made: POSIX mode bits; 0: 0666 less the umask */
+    km_init_function init; /* runs once, when this very open makes the file; NULL: none */
+    void *init_arg;
+} km_options;
+
+/*
+ * Maps the file at `path`. A symbolic link is followed.
+ *
+ * Sizes. With KM_WRITE a file smaller than `size` grows to it (the new bytes are zero, and
+ * allocated unless KM_OPEN_SPARSE); with KM_READ and KM_PRIVATE it is KM_E_TRUNCATED. A larger file
+ * stays as it is: opening never shrinks. The map is the whole file, or what offset and length say;
+ * those reaching past the end are KM_E_TRUNCATED. An empty file opens: km_size is 0, km_data NULL.
+ *
+ * Creating. The file appears under its name whole: sized, allocated and initialised, or not at all.
+ * It is durable, with its directory entry, after the first KM_FLUSH_DURABLE.
+ *
+ * Errors: KM_E_NOT_FOUND (no file, or a directory on the way is missing), KM_E_EXISTS,
+ * KM_E_ACCESS, KM_E_BUSY (somebody's sharing mode forbids it), KM_E_TRUNCATED, KM_E_MISMATCH,
+ * KM_E_NO_SPACE, KM_E_NO_MEMORY, KM_E_TOO_LARGE, KM_E_INVALID (a directory, a FIFO or a device; a
+ * path that is no UTF-8 or too long; flags that contradict each other), KM_E_IO.
+ */
+KM_API KM_MUST_CHECK km_status km_open(km_map **map, const char *path, const km_options *options);
+
+/*
+ * One more view, of `length` bytes (0: to the end of the file) from `offset` of the file that
+ * `map` has open, at any offset, with the same access. Windows on a KM_WRITE map show the same
+ * bytes; each window on a KM_PRIVATE map has its own private stores. A window may outlive the map
+ * it was made from. Locks, and the size, stay with the map that was opened.
+ *
+ * Errors: KM_E_TRUNCATED (past the end of the file), KM_E_NO_MEMORY, KM_E_INVALID.
+ */
+KM_API KM_MUST_CHECK km_status km_window(km_map **window, km_map *map, uint64_t offset,
+                                         uint64_t length);
+
+/*
+ * Unmaps, unlocks and frees, whatever it returns; NULL is fine. It syncs nothing: stores through a
+ * KM_WRITE map reach the file, but not yet the disk. KM_E_IO if the system refused to unmap.
+ */
+KM_API km_status km_close(km_map *map);
+
+KM_API void *km_data(const km_map *map);       /* NULL if the map is empty */
+KM_API uint64_t km_size(const km_map *map);    /* bytes at km_data */
+KM_API const char *km_path(const km_map *map); /* as it was given to km_open */
+KM_API bool km_created(const km_map *map);     /* was the file made by this very open? */
+
+/* ---- Making stores last ------------------------------------------------------------------- */
+
+typedef enum km_flush_mode {
+    KM_FLUSH_DURABLE = 0, /* on the disk when it returns, with size and directory entry */
+    KM_FLUSH_START = 1,   /* the system begins to write, and does not wait */
+} km_flush_mode;
+
+/*
+ * Flushes `length` bytes (0: to the end) from `offset` of the map. KM_FLUSH_DURABLE may flush more
+ * than asked. Maps whose stores go to no file (KM_READ, KM_PRIVATE): KM_OK, nothing to do.
+ *
+ * Errors: KM_E_IO: a write to the disk failed. The kernel may have dropped those stores, so a
+ * later success would prove nothing: from then on every flush of this file through this map and
+ * its windows is KM_E_IO. Close, open again, and look. KM_E_NO_SPACE: likewise, the disk is full
+ * (a sparse file). KM_E_INVALID: the range is not inside the map.
+ *
+ * Stores that other threads make meanwhile may or may not be included.
+ */
+KM_API KM_MUST_CHECK km_status km_flush(km_map *map, uint64_t offset, uint64_t length,
+                                        km_flush_mode mode);
+
+/*
+ * Makes the file, and the map of all of it, `size` bytes long (KM_WRITE, whole-file maps). New
+ * bytes are zero. The address stays if the new size lies within km_options.reserve, or if the file
+ * shrinks; else it may change: take km_data again. Durable after the next KM_FLUSH_DURABLE.
+ *
+ * Errors, after each of which the map is as it was: KM_E_BUSY (shrinking while somebody maps the
+ * file, a window of one's own included), KM_E_NO_SPACE, KM_E_NO_MEMORY, KM_E_TOO_LARGE,
+ * KM_E_UNSUPPORTED (a window, or not KM_WRITE). Only if the view cannot be put back after such a
+ * failure is the map left empty (km_data NULL, km_size 0), and the sentence says so; a file that
+ * was to shrink may then have done so.
+ */
+KM_API KM_MUST_CHECK km_status km_resize(km_map *map, uint64_t size);
+
+/* ---- Locks among processes ---------------------------------------------------------------- */
+
+typedef enum km_lock_mode {
+    KM_LOCK_SHARED = 0,
+    KM_LOCK_EXCLUSIVE = 1,
+} km_lock_mode;
+
+#define KM_WAIT_FOREVER 0xFFFFFFFFu
+
+/*
+ * Locks the file, in the sense that two who both call km_lock keep to it: any number of shared
+ * locks, or one exclusive one. It stops nobody's loads and stores. The lock belongs to the map, not
+ * to the thread; it is neither recursive nor upgradable (KM_E_INVALID), and the kernel frees it
+ * with its process, however that ends. It lies on one byte far past any data (2^62 - 1), by
+ * LockFileEx: on POSIX an open-file-description lock, see fcntl(2).
+ *
+ * timeout_ms: 0 tries once (KM_E_BUSY), KM_WAIT_FOREVER waits without end, else KM_E_TIMEOUT after
+ * that time. Windows of a map: KM_E_UNSUPPORTED. An exclusive lock on a KM_READ or KM_PRIVATE map
+ * of a file that one may not write is KM_E_ACCESS on POSIX.
+ */
+KM_API KM_MUST_CHECK km_status km_lock(km_map *map, km_lock_mode mode, uint32_t timeout_ms);
+
+/* KM_E_INVALID if the map holds no lock. */
+KM_API km_status km_unlock(km_map *map);
+
+/* ---- Access that cannot crash ------------------------------------------------------------- */
+
+/*
+ * Copy between the map and memory of one's own, like memcpy, except that a file that has become
+ * too short (KM_E_TRUNCATED) or cannot be read (KM_E_IO) is an error and no signal. After an error
+ * the bytes at `to` (km_read), or of the map (km_write), are partly copied. KM_E_INVALID: the
+ * range is not inside the map. km_write on a KM_READ map: KM_E_ACCESS.
+ */
+KM_API KM_MUST_CHECK km_status km_read(const km_map *map, uint64_t offset, void *to,
+                                       uint64_t length);
+KM_API KM_MUST_CHECK km_status km_write(km_map *map, uint64_t offset, const void *from,
+                                        uint64_t length);
+
+/* ---- Advice ------------------------------------------------------------------------------- */
+
+typedef enum km_advice {
+    KM_ADVICE_NORMAL = 0,
+    KM_ADVICE_RANDOM = 1,     /* no read-ahead */
+    KM_ADVICE_SEQUENTIAL = 2, /* much read-ahead */
+    KM_ADVICE_WILL_NEED = 3,  /* start reading now */
+    KM_ADVICE_COLD = 4,       /* not needed soon: its memory may be taken first; nothing is lost */
+} km_advice;
+
+/*
+ * Tells the system how `length` bytes (0: to the end) from `offset` will be used. Advice changes
+ * speed, never contents. Windows takes WILL_NEED and COLD and ignores the others (say them at open).
+ */
+KM_API KM_MUST_CHECK km_status km_advise(km_map *map, uint64_t offset, uint64_t length,
+                                         km_advice advice);
+
+/* ---- Sizes: exact, declared, allocated, fitting ------------------------------------------- */
+
+/* km_size_report.findings: what is not as it should be, or worth knowing. */
+#define KM_SIZE_TRUNCATED 0x01u    /* the file is shorter than the map, or than expected */
+#define KM_SIZE_MISMATCH 0x02u     /* the file is not exactly as long as expected */
+#define KM_SIZE_GREW 0x04u         /* the file is longer than what is mapped of it; no failure */
+#define KM_SIZE_HOLES 0x08u        /* parts are not allocated; no failure */
+#define KM_SIZE_NO_DISK 0x10u      /* the disk cannot take what is not allocated yet */
+#define KM_SIZE_NO_ADDRESS 0x20u   /* the address space cannot take a view of it */
+#define KM_SIZE_NO_SHARING 0x40u   /* this file system has no locks: sharing modes, and the refusal
+                                      to cut a mapped file, are not enforced; no failure */
+#define KM_SIZE_TOO_LARGE 0x80u    /* larger than a file can be here */
+
+#define KM_SIZE_UNKNOWN UINT64_MAX
+
+typedef struct km_size_report {
+    uint32_t struct_size;  /* 0, or sizeof(km_size_report): set it before the call */
+    uint32_t findings;     /* KM_SIZE_* */
+    uint64_t expected;     /* what was asked for; KM_SIZE_UNKNOWN: nothing was */
+    uint64_t declared;     /* what the file says of itself; a plain file's own length is all it says */
+    uint64_t actual;       /* bytes in the file now; 0 if there is none yet */
+    uint64_t mapped;       /* bytes at km_data; 0 where no map was asked about */
+    uint64_t allocated;    /* bytes of disk in use for it */
+    uint64_t disk_free;    /* bytes that this user may still take on that disk */
+    uint64_t address_free; /* bytes of address space that this process may still map */
+} km_size_report;
+
+/*
+ * Is the file still what the map was made from? Checks the size (KM_E_TRUNCATED; KM_E_MISMATCH
+ * with KM_OPEN_EXACT) and, for KM_WRITE maps with holes, that the disk can take them
+ * (KM_E_NO_SPACE). KM_OK if all is well. With these statuses too the report is filled; with any
+ * other (KM_E_IO...) it is as it was. `report` may be NULL.
+ */
+KM_API KM_MUST_CHECK km_status km_check(const km_map *map, km_size_report *report);
+
+/*
+ * The same for a file that is not open: is it exactly `expected` bytes long (KM_SIZE_UNKNOWN: any
+ * length will do; shorter: KM_E_TRUNCATED, longer: KM_E_MISMATCH), can it be mapped
+ * (KM_E_TOO_LARGE), and can the disk take its holes (KM_E_NO_SPACE)?
+ */
+KM_API KM_MUST_CHECK km_status km_check_file(const char *path, uint64_t expected,
+                                             km_size_report *report);
+
+/*
+ * Would a file of `size` bytes at `path` fit: on the disk (KM_E_NO_SPACE), into the largest file
+ * (KM_E_TOO_LARGE) and into the address space (KM_E_TOO_LARGE)? The file need not exist; its
+ * directory must. What an existing file has allocated counts as there. `path` may be a directory.
+ */
+KM_API KM_MUST_CHECK km_status km_fits(const char *path, uint64_t size, km_size_report *report);
+
+/* ---- Copies ------------------------------------------------------------------------------- */
+
+/* Called from time to time during long work, on the calling thread. false: stop, KM_E_CANCELLED. */
+typedef bool (*km_progress_function)(uint64_t done, uint64_t total, void *arg);
+
+#define KM_COPY_REPLACE 0x0001u /* an existing target is replaced; else it is KM_E_EXISTS */
+
+typedef struct km_copy_options {
+    uint32_t struct_size;          /* 0, or sizeof(km_copy_options) */
+    uint32_t flags;                /* KM_COPY_* */
+    uint32_t permissions;          /* of a new target: POSIX mode bits; 0: 0666 less the umask */
+    km_progress_function progress; /* NULL: none */
+    void *progress_arg;
+} km_copy_options;
+
+/*
+ * Writes what the map shows to a file of its own, at `path`: a plain copy that can be mapped. It
+ * appears whole and durable under its name or not at all; failed, cancelled or killed, nothing of
+ * it is left (killed: where the file system has unnamed files; else a file PATH.km-XXXXXXXX stays).
+ * Holes stay holes. Where the file system shares blocks between files (reflink), so does the copy.
+ *
+ * A target that exists needs KM_COPY_REPLACE; it keeps its permissions, a symbolic link is
+ * followed, and a target that somebody has open or mapped through keepmap is KM_E_BUSY.
+ *
+ * Stores made meanwhile may or may not be in the copy; under km_lock by all who store, it is one
+ * state. A KM_PRIVATE map is copied with its private stores. A file cut short meanwhile:
+ * KM_E_TRUNCATED.
+ */
+KM_API KM_MUST_CHECK km_status km_copy(km_map *map, const char *path,
+                                       const km_copy_options *options);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* KEEPMAP_H */

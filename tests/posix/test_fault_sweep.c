@@ -1,0 +1,640 @@
+/*
+ * test_fault_sweep.c - every allocation and every system call fails once, in each thing keepmap
+ * does.
+ *
+ * For each scenario: the first call fails, then the second, and so on until a run meets no fault
+ * any more; each time that one call alone, and again with every later one failing as well; with
+ * several error codes. Whatever happens, either the scenario works and its result is right, or it
+ * returns a status with a sentence, and the files are as they were before. Never is a descriptor, a
+ * mapping, an allocation or a temporary file left behind.
+ *
+ * Native only: it stands in for the system calls with the linker's --wrap.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <keepmap.h>
+
+#include "posix/fault/fault.h"
+#include "support/scratch.h"
+
+#define SMALL 70000u
+#define LARGE 300000u
+
+typedef struct scenario {
+    const char *name;
+    void (*prepare)(void);
+    km_status (*run)(void);
+    void (*check_done)(void);   /* after KM_OK */
+    void (*check_failed)(void); /* after anything else */
+} scenario;
+
+/* ---- What must not be left behind ---- */
+
+typedef struct footprint {
+    long allocations;
+    int descriptors;
+    int mappings;
+} footprint;
+
+static int count_descriptors(void) {
+    int count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    assert_non_null(folder);
+    while (readdir(folder) != NULL) {
+        count++;
+    }
+    closedir(folder);
+    return count;
+}
+
+/* Mappings of files of this directory, and address space that is kept without memory. */
+static int count_mappings(void) {
+    char line[4400];
+    char here[4096];
+    int count = 0;
+    assert_non_null(getcwd(here, sizeof here));
+    FILE *maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps) != NULL) {
+        count += strstr(line, here) != NULL || strstr(line, "---p 00000000 00:00 0") != NULL;
+    }
+    fclose(maps);
+    return count;
+}
+
+static footprint footprint_now(void) {
+    footprint now = {.descriptors = count_descriptors(), .mappings = count_mappings()};
+    now.allocations = fault_outstanding_allocations();
+    return now;
+}
+
+/* ---- The scenarios ---- */
+
+static void prepare_source(void) {
+    (void)remove("target"); /* they need not be there */
+    (void)remove("created");
+    scratch_file("source", SMALL, 1);
+    scratch_file("original", SMALL, 1);
+}
+
+static void prepare_target(void) {
+    prepare_source();
+    scratch_file("target", 5000, 2);
+    scratch_file("old target", 5000, 2);
+}
+
+static void source_untouched(void) {
+    assert_true(scratch_same("source", "original"));
+}
+
+/* The first SMALL bytes as they were, and zeros from there to `size`. */
+static void source_is(uint64_t size) {
+    assert_int_equal(scratch_size("source"), size);
+    FILE *file = fopen("source", "rb");
+    assert_non_null(file);
+    for (uint64_t i = 0; i < size; i++) {
+        int byte = getc(file);
+        if (byte != (i < SMALL ? scratch_byte(i, 1) : 0)) {
+            fail_msg("byte %" PRIu64 " is %d", i, byte);
+        }
+    }
+    fclose(file);
+}
+
+/* With every later call failing too, growth cannot be undone; no byte that was there is lost. */
+static void source_undamaged(void) {
+    int64_t size = scratch_size("source");
+    assert_true(size == SMALL || size == LARGE);
+    source_is((uint64_t)size);
+}
+
+static void source_grew(void) {
+    source_is(LARGE);
+}
+
+static void source_shrank(void) {
+    source_is(5000);
+}
+
+/* A file that has been cut cannot be made whole again: then the sentence says so. */
+static void source_cut_or_not(void) {
+    if (scratch_size("source") == SMALL) {
+        source_untouched();
+    } else {
+        source_shrank();
+        assert_non_null(strstr(km_error_message(), "after cutting it"));
+    }
+}
+
+static km_status open_and_close(const km_options *options) {
+    km_map *map = NULL;
+    km_status status = km_open(&map, "source", options);
+    if (status != KM_OK) {
+        assert_null(map);
+        return status;
+    }
+    assert_int_equal(*(const unsigned char *)km_data(map), scratch_byte(0, 1));
+    return km_close(map);
+}
+
+static km_status run_open_read(void) {
+    return open_and_close(NULL);
+}
+
+static km_status run_open_private(void) {
+    km_options options = {.access = KM_PRIVATE, .flags = KM_OPEN_SEQUENTIAL};
+    return open_and_close(&options);
+}
+
+static km_status run_open_growing(void) {
+    km_options options = {.access = KM_WRITE, .size = LARGE, .flags = KM_OPEN_RANDOM};
+    return open_and_close(&options);
+}
+
+static km_status run_open_growing_sparse(void) {
+    km_options options = {.access = KM_WRITE, .size = LARGE, .flags = KM_OPEN_SPARSE};
+    return open_and_close(&options);
+}
+
+static km_status fill_new_file(void *data, uint64_t size, void *arg) {
+    memset(data, *(const int *)arg, (size_t)size);
+    return KM_OK;
+}
+
+static km_status run_create(void) {
+    int filling = 'k';
+    km_options options = {.access = KM_WRITE,
+                          .size = SMALL,
+                          .reserve = LARGE,
+                          .flags = KM_OPEN_NEW,
+                          .init = fill_new_file,
+                          .init_arg = &filling};
+    km_map *map = NULL;
+    km_status status = km_open(&map, "created", &options);
+    if (status != KM_OK) {
+        assert_null(map);
+        return status;
+    }
+    assert_true(km_created(map));
+    (void)km_close(map); /* it may say that it could not unmap; the file is there */
+    return KM_OK;
+}
+
+static void created_whole(void) {
+    static unsigned char expected[SMALL];
+    memset(expected, 'k', sizeof expected);
+    assert_true(scratch_equals("created", expected, sizeof expected));
+}
+
+static void nothing_created(void) {
+    assert_int_equal(scratch_size("created"), -1);
+}
+
+static km_status run_window(void) {
+    km_map *map = NULL;
+    km_map *window = NULL;
+    km_status status = km_open(&map, "source", NULL);
+    if (status != KM_OK) {
+        return status;
+    }
+    status = km_window(&window, map, 66000, 4);
+    if (status == KM_OK) {
+        assert_int_equal(*(const unsigned char *)km_data(window), scratch_byte(66000, 1));
+        km_close(window);
+    } else {
+        assert_null(window);
+    }
+    km_close(map);
+    return status;
+}
+
+/* After a failed resize the map shows what it showed, or says that it is empty. */
+static km_status resize_source(uint64_t reserve, uint64_t size) {
+    km_options options = {.access = KM_WRITE, .reserve = reserve};
+    km_map *map = NULL;
+    km_status status = km_open(&map, "source", &options);
+    if (status != KM_OK) {
+        return status;
+    }
+    void *before = km_data(map);
+    status = km_resize(map, size);
+    if (status == KM_OK) {
+        assert_int_equal(km_size(map), size);
+        if (size <= reserve) {
+            assert_ptr_equal(km_data(map), before);
+        }
+    } else if (km_data(map) != NULL) {
+        assert_int_equal(km_size(map), SMALL);
+    } else {
+        assert_int_equal(km_size(map), 0);
+    }
+    if (km_data(map) != NULL) {
+        assert_int_equal(*(const unsigned char *)km_data(map), scratch_byte(0, 1));
+    }
+    km_close(map);
+    return status;
+}
+
+static km_status run_grow_reserved(void) {
+    return resize_source(1 << 20, LARGE);
+}
+
+static km_status run_grow_moving(void) {
+    return resize_source(0, LARGE);
+}
+
+static km_status run_shrink(void) {
+    return resize_source(0, 5000);
+}
+
+static km_status run_shrink_reserved(void) {
+    return resize_source(1 << 20, 5000);
+}
+
+static km_status run_flush(void) {
+    km_options options = {.access = KM_WRITE};
+    km_map *map = NULL;
+    km_status status = km_open(&map, "source", &options);
+    if (status != KM_OK) {
+        return status;
+    }
+    status = km_flush(map, 100, 5000, KM_FLUSH_START);
+    if (status == KM_OK) {
+        status = km_flush(map, 0, 0, KM_FLUSH_DURABLE);
+    }
+    km_close(map);
+    return status;
+}
+
+static km_status run_lock(void) {
+    km_options options = {.access = KM_WRITE};
+    km_map *map = NULL;
+    km_status status = km_open(&map, "source", &options);
+    if (status != KM_OK) {
+        return status;
+    }
+    status = km_lock(map, KM_LOCK_EXCLUSIVE, 0);
+    if (status == KM_OK) {
+        status = km_unlock(map);
+    } else {
+        assert_int_equal(km_unlock(map), KM_E_INVALID);
+    }
+    km_close(map);
+    return status;
+}
+
+static km_status run_transfer(void) {
+    km_options options = {.access = KM_WRITE};
+    km_map *map = NULL;
+    unsigned char bytes[9000];
+    km_status status = km_open(&map, "source", &options);
+    if (status != KM_OK) {
+        return status;
+    }
+    status = km_read(map, 60000, bytes, sizeof bytes);
+    if (status == KM_OK) {
+        assert_int_equal(bytes[8999], scratch_byte(68999, 1));
+        status = km_write(map, 60000, bytes, sizeof bytes);
+    }
+    km_close(map);
+    return status;
+}
+
+static km_status run_advise(void) {
+    km_map *map = NULL;
+    km_status status = km_open(&map, "source", NULL);
+    for (km_advice advice = KM_ADVICE_NORMAL; status == KM_OK && advice <= KM_ADVICE_COLD;
+         advice++) {
+        status = km_advise(map, 100, 0, advice);
+    }
+    km_close(map);
+    return status;
+}
+
+static km_status run_check(void) {
+    km_size_report report = {0};
+    km_map *map = NULL;
+    km_status status = km_open(&map, "source", NULL);
+    if (status != KM_OK) {
+        return status;
+    }
+    status = km_check(map, &report);
+    km_close(map);
+    if (status == KM_OK) {
+        status = km_check_file("source", SMALL, &report);
+    }
+    return status == KM_OK ? km_fits("source", LARGE, &report) : status;
+}
+
+static km_status copy_source(km_access access, uint32_t flags) {
+    km_options options = {.access = access};
+    km_copy_options copy = {.flags = flags};
+    km_map *map = NULL;
+    km_status status = km_open(&map, "source", &options);
+    if (status != KM_OK) {
+        return status;
+    }
+    status = km_copy(map, "target", &copy);
+    km_close(map);
+    return status;
+}
+
+static km_status run_copy(void) {
+    return copy_source(KM_READ, 0);
+}
+
+static km_status run_copy_private(void) {
+    return copy_source(KM_PRIVATE, 0);
+}
+
+static km_status run_copy_replacing(void) {
+    return copy_source(KM_READ, KM_COPY_REPLACE);
+}
+
+static void copied(void) {
+    assert_true(scratch_same("target", "source"));
+    source_untouched();
+}
+
+/* A sync of the directory that fails comes after the name: the copy is whole then, not durable. */
+static void not_copied(void) {
+    assert_true(scratch_size("target") == -1 || scratch_same("target", "source"));
+    source_untouched();
+}
+
+static void not_replaced(void) {
+    assert_true(scratch_same("target", "old target") || scratch_same("target", "source"));
+    source_untouched();
+}
+
+static const scenario scenarios[] = {
+    {"open to read", prepare_source, run_open_read, source_untouched, source_untouched},
+    {"open privately", prepare_source, run_open_private, source_untouched, source_untouched},
+    {"open and grow", prepare_source, run_open_growing, source_grew, source_untouched},
+    {"open and grow sparsely", prepare_source, run_open_growing_sparse, source_grew,
+     source_untouched},
+    {"create", prepare_source, run_create, created_whole, nothing_created},
+    {"window", prepare_source, run_window, source_untouched, source_untouched},
+    {"grow in place", prepare_source, run_grow_reserved, source_grew, source_untouched},
+    {"grow and move", prepare_source, run_grow_moving, source_grew, source_untouched},
+    {"shrink", prepare_source, run_shrink, source_shrank, source_cut_or_not},
+    {"shrink in place", prepare_source, run_shrink_reserved, source_shrank, source_cut_or_not},
+    {"flush", prepare_source, run_flush, source_untouched, source_untouched},
+    {"lock", prepare_source, run_lock, source_untouched, source_untouched},
+    {"read and write", prepare_source, run_transfer, source_untouched, source_untouched},
+    {"advise", prepare_source, run_advise, source_untouched, source_untouched},
+    {"check", prepare_source, run_check, source_untouched, source_untouched},
+    {"copy", prepare_source, run_copy, copied, not_copied},
+    {"copy private stores", prepare_source, run_copy_private, copied, not_copied},
+    {"copy onto a file", prepare_target, run_copy_replacing, copied, not_replaced},
+};
+#define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
+
+/* ---- The sweep ---- */
+
+/* Entries of the directory but for those that the scenarios are known to make. */
+static int count_strangers(void) {
+    static const char *const known[] = {".",      "..",      "source",    "original",
+                                        "target", "created", "old target"};
+    int strangers = 0;
+    DIR *folder = opendir(".");
+    assert_non_null(folder);
+    const struct dirent *entry = NULL;
+    while ((entry = readdir(folder)) != NULL) {
+        bool expected = false;
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+            expected = expected || strcmp(entry->d_name, known[i]) == 0;
+        }
+        strangers += !expected;
+    }
+    closedir(folder);
+    return strangers;
+}
+
+/* Removes the temporary file of a copy; how many there were. */
+static int remove_temporary(void) {
+    int removed = 0;
+    DIR *folder = opendir(".");
+    assert_non_null(folder);
+    const struct dirent *entry = NULL;
+    while ((entry = readdir(folder)) != NULL) {
+        if (strncmp(entry->d_name, "target.km-", 10) == 0) {
+            assert_int_equal(unlink(entry->d_name), 0);
+            removed++;
+        }
+    }
+    closedir(folder);
+    return removed;
+}
+
+/* For a debugger, or a message: what is being tried. */
+static char current[200];
+
+/* One run with the k-th call failing. false when no call was left to fail. */
+static bool run_with_fault(const scenario *what, fault_kind kind, unsigned k, int error,
+                           bool from_then_on) {
+    snprintf(current, sizeof current, "%s, call %u%s", what->name, k,
+             from_then_on ? " and all later" : "");
+    what->prepare();
+    int strangers = count_strangers();
+    footprint before = footprint_now();
+    fault_arm(kind, k, error, from_then_on);
+    km_status status = what->run();
+    bool struck = fault_disarm();
+    footprint after = footprint_now();
+
+    if (after.allocations != before.allocations || after.descriptors != before.descriptors ||
+        after.mappings != before.mappings) {
+        fail_msg("%s, call %u (%s, error %d%s): allocations %ld to %ld, descriptors %d to %d, "
+                 "mappings %d to %d",
+                 what->name, k, fault_victim(), error, from_then_on ? ", and all later" : "",
+                 before.allocations, after.allocations, before.descriptors, after.descriptors,
+                 before.mappings, after.mappings);
+    }
+    strangers = count_strangers() - strangers;
+    /* Where every call fails from some point on, so does the removal of a temporary name. */
+    if (from_then_on && strangers == 1 && status != KM_OK) {
+        strangers -= remove_temporary();
+    }
+    if (strangers != 0) {
+        fail_msg("%s, call %u (%s): %d files left behind", what->name, k, fault_victim(),
+                 strangers);
+    }
+    if (!struck && status != KM_OK) {
+        fail_msg("%s without a fault: %s", what->name, km_error_message());
+    }
+    if (status != KM_OK && km_error_message()[0] == '\0') {
+        fail_msg("%s, call %u (%s): no sentence", what->name, k, fault_victim());
+    }
+    print_message("%s (%s): %s\n", current, fault_victim(),
+                  status == KM_OK ? "fine" : km_error_message());
+    if (status == KM_OK) {
+        what->check_done();
+    } else if (from_then_on && what->check_done == source_grew) {
+        source_undamaged();
+    } else {
+        what->check_failed();
+    }
+    return struck;
+}
+
+static void sweep(fault_kind kind, int error, bool from_then_on) {
+    for (size_t s = 0; s < SCENARIOS; s++) {
+        /* What is made once and kept, such as the array of views, is made here. */
+        scenarios[s].prepare();
+        assert_int_equal(scenarios[s].run(), KM_OK);
+        assert_false(run_with_fault(&scenarios[s], kind, 1000000, error, false));
+        unsigned k = 1;
+        while (run_with_fault(&scenarios[s], kind, k, error, from_then_on)) {
+            k++;
+        }
+        /* A scenario that makes no call at all would have shown nothing. */
+        assert_true(k > 1 || kind == FAULT_ALLOCATIONS);
+        print_message("%s: %u calls failed in turn\n", scenarios[s].name, k - 1);
+    }
+}
+
+static void an_allocation_that_fails_leaves_nothing_behind(void **state) {
+    (void)state;
+    sweep(FAULT_ALLOCATIONS, ENOMEM, false);
+}
+
+static void memory_that_is_gone_for_good_leaves_nothing_behind(void **state) {
+    (void)state;
+    sweep(FAULT_ALLOCATIONS, ENOMEM, true);
+}
+
+static void a_system_call_that_fails_with_an_io_error_leaves_nothing_behind(void **state) {
+    (void)state;
+    sweep(FAULT_SYSTEM, EIO, false);
+}
+
+static void system_calls_that_fail_from_some_point_on_leave_nothing_behind(void **state) {
+    (void)state;
+    sweep(FAULT_SYSTEM, EIO, true);
+}
+
+static void a_system_call_that_finds_the_disk_full_leaves_nothing_behind(void **state) {
+    (void)state;
+    sweep(FAULT_SYSTEM, ENOSPC, false);
+}
+
+static void a_system_call_that_is_not_permitted_leaves_nothing_behind(void **state) {
+    (void)state;
+    sweep(FAULT_SYSTEM, EPERM, false);
+}
+
+static void a_system_call_that_the_kernel_lacks_leaves_nothing_behind(void **state) {
+    (void)state;
+    sweep(FAULT_SYSTEM, ENOSYS, false);
+}
+
+static void a_system_call_that_is_interrupted_leaves_nothing_behind(void **state) {
+    (void)state;
+    sweep(FAULT_SYSTEM, EINTR, false);
+}
+
+static void after_a_failed_sync_every_flush_of_the_file_fails(void **state) {
+    (void)state;
+    prepare_source();
+    km_options options = {.access = KM_WRITE};
+    km_map *map = NULL;
+    km_map *window = NULL;
+    assert_int_equal(km_open(&map, "source", &options), KM_OK);
+    assert_int_equal(km_window(&window, map, 0, 100), KM_OK);
+    fault_arm_call("fsync", 1, EIO, false);
+    assert_int_equal(km_flush(map, 0, 0, KM_FLUSH_DURABLE), KM_E_IO);
+    assert_true(fault_disarm());
+    assert_int_equal(km_flush(map, 0, 0, KM_FLUSH_DURABLE), KM_E_IO);
+    assert_int_equal(km_flush(window, 0, 0, KM_FLUSH_DURABLE), KM_E_IO);
+    assert_int_equal(km_flush(map, 0, 0, KM_FLUSH_START), KM_E_IO);
+    km_close(window);
+    km_close(map);
+    /* Opened again, the file is flushed as ever. */
+    assert_int_equal(km_open(&map, "source", &options), KM_OK);
+    assert_int_equal(km_flush(map, 0, 0, KM_FLUSH_DURABLE), KM_OK);
+    km_close(map);
+}
+
+static void reading_works_where_process_vm_calls_are_forbidden(void **state) {
+    (void)state;
+    prepare_source();
+    unsigned char bytes[SMALL];
+    km_map *map = NULL;
+    assert_int_equal(km_open(&map, "source", NULL), KM_OK);
+    fault_arm_call("process_vm_readv", 1, EPERM, true);
+    assert_int_equal(km_read(map, 0, bytes, sizeof bytes), KM_OK);
+    assert_true(fault_disarm());
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        assert_int_equal(bytes[i], scratch_byte(i, 1));
+    }
+    /* Nor does that way die of a file cut short. */
+    assert_int_equal(truncate("source", 100), 0);
+    fault_arm_call("process_vm_readv", 1, ENOSYS, true);
+    assert_int_equal(km_read(map, 0, bytes, sizeof bytes), KM_E_TRUNCATED);
+    assert_true(fault_disarm());
+    km_close(map);
+}
+
+static void writing_works_where_process_vm_calls_are_forbidden(void **state) {
+    (void)state;
+    prepare_source();
+    unsigned char bytes[5000];
+    memset(bytes, 'w', sizeof bytes);
+    km_options options = {.access = KM_WRITE};
+    km_map *map = NULL;
+    assert_int_equal(km_open(&map, "source", &options), KM_OK);
+    fault_arm_call("process_vm_readv", 1, EPERM, true);
+    assert_int_equal(km_write(map, 60000, bytes, sizeof bytes), KM_OK);
+    assert_true(fault_disarm());
+    assert_memory_equal((const char *)km_data(map) + 60000, bytes, sizeof bytes);
+    assert_int_equal(truncate("source", 100), 0);
+    fault_arm_call("process_vm_readv", 1, EPERM, true);
+    assert_int_equal(km_write(map, 60000, bytes, sizeof bytes), KM_E_TRUNCATED);
+    assert_true(fault_disarm());
+    km_close(map);
+}
+
+/* The handle table makes its blocks once and keeps them: it has all it needs after this. */
+static int use_many_handles(void **state) {
+    (void)state;
+    prepare_source();
+    for (int i = 0; i < 3000; i++) {
+        km_map *map = NULL;
+        if (km_open(&map, "source", NULL) != KM_OK) {
+            return -1;
+        }
+        km_close(map);
+    }
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_allocation_that_fails_leaves_nothing_behind),
+        cmocka_unit_test(memory_that_is_gone_for_good_leaves_nothing_behind),
+        cmocka_unit_test(a_system_call_that_fails_with_an_io_error_leaves_nothing_behind),
+        cmocka_unit_test(system_calls_that_fail_from_some_point_on_leave_nothing_behind),
+        cmocka_unit_test(a_system_call_that_finds_the_disk_full_leaves_nothing_behind),
+        cmocka_unit_test(a_system_call_that_is_not_permitted_leaves_nothing_behind),
+        cmocka_unit_test(a_system_call_that_the_kernel_lacks_leaves_nothing_behind),
+        cmocka_unit_test(a_system_call_that_is_interrupted_leaves_nothing_behind),
+        cmocka_unit_test(after_a_failed_sync_every_flush_of_the_file_fails),
+        cmocka_unit_test(reading_works_where_process_vm_calls_are_forbidden),
+        cmocka_unit_test(writing_works_where_process_vm_calls_are_forbidden),
+    };
+    return cmocka_run_group_tests(tests, use_many_handles, NULL);
+}

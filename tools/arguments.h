@@ -1,0 +1,52 @@
+/*
+ * arguments.h - the command line after the verb: options, sizes, operands.
+ */
+#ifndef TOOLS_ARGUMENTS_H
+#define TOOLS_ARGUMENTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define OPTION_HELP 0x0001u
+#define OPTION_JSON 0x0002u
+#define OPTION_SIZE 0x0004u
+#define OPTION_OFFSET 0x0008u
+#define OPTION_LENGTH 0x0010u
+#define OPTION_SPARSE 0x0020u
+#define OPTION_FORCE 0x0040u
+#define OPTION_HEX 0x0080u
+#define OPTIONS_OF_ALL (OPTION_HELP | OPTION_JSON)
+
+#define OPERANDS_AT_MOST 2
+
+typedef struct arguments {
+    unsigned given; /* OPTION_* */
+    uint64_t size;
+    uint64_t offset;
+    uint64_t length;
+    const char *operands[OPERANDS_AT_MOST];
+    int operand_count; /* may be larger: only the first are kept */
+} arguments;
+
+/*
+ * Reads words up to a NULL. Options are --name, --name VALUE or --name=VALUE, anywhere before a
+ * "--"; a lone "-" is an operand. An option outside `allowed`, a value missing, unasked for or
+ * malformed: false, with the reason in `problem`.
+ */
+bool arguments_read(arguments *result, char **words, unsigned allowed, char *problem,
+                    size_t problem_size);
+
+/*
+ * Bytes: a decimal number, alone or with one of k M G T (also K, KiB, MiB, GiB, TiB; powers of
+ * 1024) behind it. false: anything else, or more than 64 bits hold.
+ */
+bool size_read(const char *text, uint64_t *size);
+
+/* Writes the options in `options` as they stand in a usage line, optional ones in brackets. */
+void options_usage(char *text, size_t text_size, unsigned options, unsigned required);
+
+/* Prints a line on each option in `options`. */
+void options_help(unsigned options);
+
+#endif /* TOOLS_ARGUMENTS_H */

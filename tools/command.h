@@ -1,0 +1,36 @@
+/*
+ * command.h - what the parts of the keepmap command share: its exit statuses and its verbs.
+ */
+#ifndef TOOLS_COMMAND_H
+#define TOOLS_COMMAND_H
+
+#include "arguments.h"
+#include "output.h"
+
+/* Exit statuses. */
+#define EXIT_FINE 0
+#define EXIT_CHECK_FAILED 1 /* check or fits: the answer is no */
+#define EXIT_MISUSE 2       /* the command line makes no sense */
+#define EXIT_REFUSED 3      /* it could not be done: the message says why */
+
+typedef struct verb {
+    const char *name;
+    const char *operands; /* as in the usage line: "SOURCE TARGET" */
+    int operand_count;
+    unsigned options;  /* OPTION_* it takes besides those that all take */
+    unsigned required; /* those it cannot do without */
+    const char *summary;
+    const char *details; /* more for --help, whole lines */
+    int (*run)(output *out, const arguments *given);
+} verb;
+
+int verb_create(output *out, const arguments *given);
+int verb_resize(output *out, const arguments *given);
+int verb_flush(output *out, const arguments *given);
+int verb_info(output *out, const arguments *given);
+int verb_check(output *out, const arguments *given);
+int verb_fits(output *out, const arguments *given);
+int verb_cat(output *out, const arguments *given);
+int verb_copy(output *out, const arguments *given);
+
+#endif /* TOOLS_COMMAND_H */

@@ -1,0 +1,38 @@
+/*
+ * console.h - what the command asks of the system beyond keepmap and the C library: its words in
+ * UTF-8, bytes untouched on standard output, the terminal, Ctrl-C. Once for each system:
+ * console_posix.c and console_windows.c.
+ */
+#ifndef TOOLS_CONSOLE_H
+#define TOOLS_CONSOLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * First in main. Standard output passes bytes as they are; writing to a pipe that nobody reads any
+ * more is an error, not a signal. The result is argv in UTF-8, with a NULL behind its last; NULL if
+ * there was no memory, no standard stream, or the words are no text.
+ */
+char **console_start(char **argv);
+
+/* Columns of the terminal that standard error is; 0 if it is none. */
+unsigned console_columns(void);
+
+/* A clock that only goes forward. */
+uint64_t console_milliseconds(void);
+
+/*
+ * From now on Ctrl-C, or a polite request to end, is noted and not obeyed, the first time. One that
+ * the starter of this process ignores stays ignored.
+ */
+void console_catch_interrupt(void);
+bool console_interrupted(void);
+
+/*
+ * Once everything is cleaned up, ends the process the way the noted interruption would have, so
+ * that a shell sees it; returns where there is no such way, or nothing was noted.
+ */
+void console_obey_interrupt(void);
+
+#endif /* TOOLS_CONSOLE_H */

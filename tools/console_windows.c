@@ -1,0 +1,102 @@
+/*
+ * console_windows.c - the console, its control events and standard streams on Windows.
+ */
+#include "console.h"
+
+#include <fcntl.h>
+#include <io.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <windows.h>
+
+#include <shellapi.h>
+
+static volatile LONG interrupted;
+static UINT code_page_before;
+
+static void restore_code_page(void) {
+    (void)SetConsoleOutputCP(code_page_before);
+}
+
+static char *utf8(const WCHAR *text) {
+    int size = WideCharToMultiByte(CP_UTF8, WC_ERR_INVALID_CHARS, text, -1, NULL, 0, NULL, NULL);
+    if (size <= 0) {
+        return NULL;
+    }
+    char *result = malloc((size_t)size);
+    if (!result) {
+        return NULL;
+    }
+    if (WideCharToMultiByte(CP_UTF8, WC_ERR_INVALID_CHARS, text, -1, result, size, NULL, NULL) <=
+        0) {
+        free(result);
+        return NULL;
+    }
+    return result;
+}
+
+/* The words stay until the process ends. */
+static char **words_in_utf8(void) {
+    int count = 0;
+    WCHAR **wide = CommandLineToArgvW(GetCommandLineW(), &count);
+    if (!wide) {
+        return NULL;
+    }
+    char **words = calloc((size_t)count + 1, sizeof *words);
+    bool fine = words != NULL;
+    for (int i = 0; fine && i < count; i++) {
+        words[i] = utf8(wide[i]);
+        fine = words[i] != NULL;
+    }
+    LocalFree(wide);
+    if (fine) {
+        return words;
+    }
+    for (int i = 0; words && words[i]; i++) {
+        free(words[i]);
+    }
+    free(words);
+    return NULL;
+}
+
+char **console_start(char **argv) {
+    (void)argv;
+    (void)_setmode(_fileno(stdout), _O_BINARY);
+    (void)_setmode(_fileno(stderr), _O_BINARY);
+    code_page_before = GetConsoleOutputCP();
+    if (code_page_before != 0 && code_page_before != CP_UTF8 && SetConsoleOutputCP(CP_UTF8)) {
+        (void)atexit(restore_code_page);
+    }
+    return words_in_utf8();
+}
+
+unsigned console_columns(void) {
+    CONSOLE_SCREEN_BUFFER_INFO info;
+    if (!GetConsoleScreenBufferInfo(GetStdHandle(STD_ERROR_HANDLE), &info)) {
+        return 0;
+    }
+    return info.dwSize.X > 0 ? (unsigned)info.dwSize.X : 80;
+}
+
+uint64_t console_milliseconds(void) {
+    return GetTickCount64();
+}
+
+static BOOL WINAPI note(DWORD event) {
+    if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) {
+        return FALSE;
+    }
+    return InterlockedExchange(&interrupted, 1) == 0; /* the second time it is obeyed at once */
+}
+
+void console_catch_interrupt(void) {
+    (void)SetConsoleCtrlHandler(note, TRUE);
+}
+
+bool console_interrupted(void) {
+    return interrupted != 0;
+}
+
+void console_obey_interrupt(void) {
+    /* A process has no way to end by Ctrl-C after the fact; its exit status says that it failed. */
+}

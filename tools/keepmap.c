@@ -1,0 +1,165 @@
+/*
+ * keepmap.c - the command: its verbs, its help, and which of them is meant.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "console.h"
+
+static const verb verbs[] = {
+    {"create", "FILE", 1, OPTION_SIZE | OPTION_SPARSE, OPTION_SIZE, "makes a new file of zeros",
+     "The file appears whole and durable, its disk allocated unless --sparse, or not at all.\n"
+     "A file that exists is left alone.\n",
+     verb_create},
+    {"info", "FILE", 1, 0, 0, "shows a file's sizes",
+     "What it has, what is allocated of that, and what disk and address space could take.\n",
+     verb_info},
+    {"check", "FILE", 1, OPTION_SIZE, 0, "is the file as long as it must be, and can it be mapped?",
+     "Without --size any length will do. Exit status 1: no.\n", verb_check},
+    {"fits", "PATH", 1, OPTION_SIZE, OPTION_SIZE, "would a file of that size fit?",
+     "On the disk, into the largest file and into the address space. PATH is a file, which need\n"
+     "not exist, or a directory. Exit status 1: no.\n",
+     verb_fits},
+    {"resize", "FILE", 1, OPTION_SIZE | OPTION_SPARSE, OPTION_SIZE, "grows or shrinks a file",
+     "New bytes are zero. A file that somebody has mapped does not shrink.\n", verb_resize},
+    {"flush", "FILE", 1, 0, 0, "makes a file's contents durable",
+     "Everything that anybody has stored into it, through a map or otherwise.\n", verb_flush},
+    {"cat", "FILE", 1, OPTION_OFFSET | OPTION_LENGTH | OPTION_HEX, 0, "writes a file's bytes",
+     "A range that the file does not have is an error, and so is a file cut short meanwhile.\n"
+     "With --json the bytes are the member \"hex\", two digits each.\n",
+     verb_cat},
+    {"copy", "SOURCE TARGET", 2, OPTION_FORCE, 0, "makes a plain copy",
+     "The copy appears whole and durable, or not at all. Holes stay holes; blocks are shared\n"
+     "where the file system can. Ctrl-C leaves nothing behind.\n",
+     verb_copy},
+};
+
+#define VERB_COUNT (sizeof verbs / sizeof verbs[0])
+
+static void usage_line(FILE *stream, const verb *one) {
+    char options[128];
+    options_usage(options, sizeof options, one->options, one->required);
+    (void)fprintf(stream, "keepmap %s %s%s [--json]\n", one->name, one->operands, options);
+}
+
+static void help(FILE *stream) {
+    (void)fputs("keepmap: memory-mapped files that last\n\n", stream);
+    for (size_t i = 0; i < VERB_COUNT; i++) {
+        (void)fprintf(stream, "  keepmap %-7s %-14s %s\n", verbs[i].name, verbs[i].operands,
+                      verbs[i].summary);
+    }
+    (void)fputs("  keepmap VERB --help          more about one verb\n"
+                "  keepmap --version            the version of the library\n"
+                "\n"
+                "Sizes are bytes; k M G T behind them are powers of 1024. -- ends the options.\n"
+                "--json: results, and failures, as one JSON object each.\n"
+                "Exit status: 0 fine, 1 a check failed, 2 misuse, 3 it could not be done.\n",
+                stream);
+}
+
+static void verb_help(const verb *one) {
+    (void)fputs("usage: ", stdout);
+    usage_line(stdout, one);
+    printf("\n%s: %s\n%s\n", one->name, one->summary, one->details);
+    options_help(one->options | OPTIONS_OF_ALL);
+}
+
+static const verb *verb_find(const char *name) {
+    for (size_t i = 0; i < VERB_COUNT; i++) {
+        if (strcmp(verbs[i].name, name) == 0) {
+            return &verbs[i];
+        }
+    }
+    return NULL;
+}
+
+/* Known before the words are read, so that a complaint about them is JSON too. */
+static bool wants_json(char **words) {
+    for (char **at = words; *at && strcmp(*at, "--") != 0; at++) {
+        if (strcmp(*at, "--json") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int run_verb(output *out, const verb *one, char **words) {
+    char problem[512];
+    arguments given = {.given = 0};
+    if (!arguments_read(&given, words, one->options | OPTIONS_OF_ALL, problem, sizeof problem)) {
+        return output_misused(out, "%s", problem);
+    }
+    if (given.given & OPTION_HELP) {
+        verb_help(one);
+        return output_end(out, EXIT_FINE);
+    }
+    if (given.operand_count != one->operand_count) {
+        return output_misused(out, "%s %s wanted, %d given: see keepmap %s --help", one->operands,
+                              one->operand_count == 1 ? "is" : "are", given.operand_count,
+                              one->name);
+    }
+    unsigned missing = one->required & ~given.given;
+    if (missing) {
+        char options[128];
+        options_usage(options, sizeof options, missing, missing);
+        return output_misused(out, "%s needs%s", one->name, options);
+    }
+    return one->run(out, &given);
+}
+
+static int show_version(output *out) {
+    if (out->json) {
+        json_begin(out);
+        json_text("version", km_version());
+        json_end();
+    } else {
+        printf("keepmap %s\n", km_version());
+    }
+    return output_end(out, EXIT_FINE);
+}
+
+static int run(output *out, char **words) {
+    char **at = *words ? words + 1 : words; /* behind the command's own name */
+    while (*at && strcmp(*at, "--json") == 0) {
+        at++;
+    }
+    if (!*at) {
+        if (!out->json) {
+            help(stderr);
+        } else {
+            (void)output_misused(out, "a verb is wanted");
+        }
+        return EXIT_MISUSE;
+    }
+    const char *word = *at;
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        help(stdout);
+        return output_end(out, EXIT_FINE);
+    }
+    if (strcmp(word, "--version") == 0) {
+        return show_version(out);
+    }
+    const verb *one = verb_find(word);
+    if (!one) {
+        return output_misused(out, "no such %s: %s; see keepmap --help",
+                              word[0] == '-' ? "option" : "verb", word);
+    }
+    out->verb = one->name;
+    return run_verb(out, one, at + 1);
+}
+
+int main(int argc, char **argv) {
+    (void)argc;
+    output out = {.verb = ""};
+    char **words = console_start(argv);
+    if (!words) {
+        return output_failed(&out, KM_E_IO, "cannot set up the standard streams and arguments");
+    }
+    out.json = wants_json(words);
+    int exit_status = run(&out, words);
+    if (exit_status == EXIT_REFUSED) {
+        console_obey_interrupt();
+    }
+    return exit_status;
+}
