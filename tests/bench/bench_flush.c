@@ -1,0 +1,169 @@
+/*
+ * bench_flush.c - 16 random pages of a file of 1 GiB stored to and made durable, again and again:
+ * KM_OPEN_RANDOM beside a plain mmap with msync(MS_SYNC).
+ *
+ * A store through a shared mapping dirties the whole folio that holds the page, and a file system
+ * that caches in large folios then writes back megabytes for bytes. Each subject starts from a file
+ * that is not in the page cache, as after a reboot; the last ones start from a cached file.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <keepmap.h>
+
+#include "measure.h"
+
+enum { PAGES = 16, PAGE = 4096 };
+#define FILE_SIZE ((uint64_t)1 << 30)
+
+typedef struct flush_work {
+    const char *path;
+    bool cached;    /* begin with the file in the page cache, written as a whole */
+    uint32_t flags; /* of km_open */
+    char *data;
+    km_map *map; /* NULL for the plain mmap */
+    uint64_t random;
+} flush_work;
+
+static uint64_t next_random(uint64_t *state) {
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return *state >> 33;
+}
+
+static bool store_pages(flush_work *work) {
+    for (int i = 0; i < PAGES; i++) {
+        uint64_t page = next_random(&work->random) % (FILE_SIZE / PAGE);
+        memset(work->data + page * PAGE, (int)(work->random >> 40 & 0xFF), 64);
+    }
+    return true;
+}
+
+static void let_go(flush_work *work) {
+    if (work->map != NULL) {
+        km_close(work->map);
+    } else if (work->data != NULL) {
+        munmap(work->data, FILE_SIZE);
+    }
+    work->map = NULL;
+    work->data = NULL;
+}
+
+static bool write_whole_file(int descriptor) {
+    static char block[1 << 20];
+    for (uint64_t done = 0; done < FILE_SIZE; done += sizeof block) {
+        if (pwrite(descriptor, block, sizeof block, (off_t)done) != (ssize_t)sizeof block) {
+            return false;
+        }
+    }
+    return fsync(descriptor) == 0;
+}
+
+/* The file on the disk, and in the page cache or not, as the subject wants it. */
+static bool settle_file(flush_work *work) {
+    int descriptor = open(work->path, O_RDWR | O_CLOEXEC);
+    bool fine = descriptor >= 0 && fsync(descriptor) == 0 &&
+                posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED) == 0 &&
+                (!work->cached || write_whole_file(descriptor));
+    if (!fine) {
+        perror(work->path);
+    }
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    return fine;
+}
+
+static bool begin_plain(void *context) {
+    flush_work *work = context;
+    let_go(work);
+    if (!settle_file(work)) {
+        return false;
+    }
+    int descriptor = open(work->path, O_RDWR | O_CLOEXEC);
+    void *data = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    close(descriptor);
+    work->data = data == MAP_FAILED ? NULL : data;
+    return work->data != NULL;
+}
+
+static bool begin_keepmap(void *context) {
+    flush_work *work = context;
+    let_go(work);
+    if (!settle_file(work)) {
+        return false;
+    }
+    km_options options = {.access = KM_WRITE, .flags = work->flags};
+    if (km_open(&work->map, work->path, &options) != KM_OK) {
+        fprintf(stderr, "%s\n", km_error_message());
+        return false;
+    }
+    work->data = km_data(work->map);
+    return true;
+}
+
+static bool run_plain(void *context, uint64_t count) {
+    flush_work *work = context;
+    for (; count > 0; count--) {
+        if (!store_pages(work) || msync(work->data, FILE_SIZE, MS_SYNC) != 0) {
+            perror("msync");
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool run_keepmap(void *context, uint64_t count) {
+    flush_work *work = context;
+    for (; count > 0; count--) {
+        if (!store_pages(work) || km_flush(work->map, 0, 0, KM_FLUSH_DURABLE) != KM_OK) {
+            fprintf(stderr, "%s\n", km_error_message());
+            return false;
+        }
+    }
+    return true;
+}
+
+int main(void) {
+    char path[] = "bench_flush-XXXXXX";
+    int descriptor = mkstemp(path);
+    if (descriptor < 0 || !write_whole_file(descriptor)) {
+        perror(path);
+        unlink(path);
+        return 1;
+    }
+    close(descriptor);
+
+    flush_work plain = {.path = path, .random = 1};
+    flush_work ordinary = {.path = path, .random = 1};
+    flush_work random = {.path = path, .random = 1, .flags = KM_OPEN_RANDOM};
+    const bench_subject cold[] = {
+        {"mmap + msync(MS_SYNC)", run_plain, &plain, 0, begin_plain},
+        {"KM_WRITE", run_keepmap, &ordinary, 0, begin_keepmap},
+        {"KM_WRITE, KM_OPEN_RANDOM", run_keepmap, &random, 5, begin_keepmap},
+    };
+    int missed = bench_measure("store and flush 16 random pages of 1 GiB, file not cached", cold, 3,
+                               bench_rounds(5), 0.5);
+    let_go(&plain);
+    let_go(&ordinary);
+    let_go(&random);
+
+    plain.cached = ordinary.cached = random.cached = true;
+    const bench_subject hot[] = {
+        {"mmap + msync(MS_SYNC)", run_plain, &plain, 0, begin_plain},
+        {"KM_WRITE", run_keepmap, &ordinary, 0, begin_keepmap},
+        {"KM_WRITE, KM_OPEN_RANDOM", run_keepmap, &random, 0, begin_keepmap},
+    };
+    if (missed >= 0) {
+        missed = bench_measure("store and flush 16 random pages of 1 GiB, file cached", hot, 3,
+                               bench_rounds(5), 0.5);
+    }
+    let_go(&plain);
+    let_go(&ordinary);
+    let_go(&random);
+    unlink(path);
+    return missed < 0 ? 1 : 0;
+}
