@@ -31,13 +31,15 @@
  * any threads. km_resize and km_close need that nobody uses the map or its memory meanwhile: not
  * another call, not a load. Windows are maps of their own in this respect.
  *
- * Signals. keepmap installs no signal handler and blocks no signal. A load from a map whose file
- * was cut short by somebody else still raises SIGBUS (POSIX) or EXCEPTION_IN_PAGE_ERROR (Windows);
+ * Signals. keepmap installs no signal handler; SIGXFSZ and SIGPIPE are kept from a thread only
+ * while a call of it writes, and the error is reported instead. A load from a map whose file was
+ * cut short by somebody else still raises SIGBUS (POSIX) or EXCEPTION_IN_PAGE_ERROR (Windows);
  * km_read and km_write do not: they report KM_E_TRUNCATED.
  *
  * Processes. After fork a child may use its parent's maps: they show the same bytes (a KM_PRIVATE
  * map: each process its own copy). A lock held at the fork is one lock of both: km_unlock in either
- * frees it, km_close only once the other has closed its map too.
+ * frees it, km_close only once the other has closed its map too (at once, if who locked it closes
+ * the map while windows of it are open).
  *
  * Crashes. Stores through a KM_WRITE map belong to the system at once: they survive the death of
  * the process. What has been flushed with KM_FLUSH_DURABLE also survives the death of the system
@@ -161,14 +163,14 @@ typedef enum km_access {
 typedef km_status (*km_init_function)(void *data, uint64_t size, void *arg);
 
 typedef struct km_options {
-    uint32_t struct_size; /* 0, or sizeof(km_options) */
-    km_access access;     /* 0: KM_READ */
-    uint64_t size;        /* bytes the file must have at least; 0: whatever it has */
-    uint64_t offset;      /* map from here; any offset, the library aligns */
-    uint64_t length;      /* map this many bytes; 0: to the end of the file */
-    uint64_t reserve;     /* address space kept for growth: within it km_resize never moves (KM_WRITE) */
-    uint32_t flags;       /* KM_OPEN_* */
-    uint32_t permissions; /* of a file that is made: POSIX mode bits; 0: 0666 less the umask */
+    uint32_t struct_size;  /* 0, or sizeof(km_options) */
+    km_access access;      /* 0: KM_READ */
+    uint64_t size;         /* bytes the file must have at least; 0: whatever it has */
+    uint64_t offset;       /* map from here; any offset, the library aligns */
+    uint64_t length;       /* map this many bytes; 0: to the end of the file */
+    uint64_t reserve;      /* address space for growth: up to it km_resize never moves (KM_WRITE) */
+    uint32_t flags;        /* KM_OPEN_* */
+    uint32_t permissions;  /* of a file that is made: POSIX mode bits; 0: 0666 less the umask */
     km_init_function init; /* runs once, when this very open makes the file; NULL: none */
     void *init_arg;
 } km_options;
@@ -180,6 +182,11 @@ typedef struct km_options {
  * allocated unless KM_OPEN_SPARSE); with KM_READ and KM_PRIVATE it is KM_E_TRUNCATED. A larger file
  * stays as it is: opening never shrinks. The map is the whole file, or what offset and length say;
  * those reaching past the end are KM_E_TRUNCATED. An empty file opens: km_size is 0, km_data NULL.
+ *
+ * Random access. A store through a map dirties the whole piece in which the system caches the file,
+ * on Linux up to megabytes. KM_OPEN_RANDOM keeps the pieces small, so that flushing a few pages
+ * writes a few pages; with KM_WRITE it therefore lets go, at the open, of what is cached of the
+ * file and in nobody's use, and the first accesses read the disk again.
  *
  * Creating. The file appears under its name whole: sized, allocated and initialised, or not at all.
  * It is durable, with its directory entry, after the first KM_FLUSH_DURABLE.
@@ -216,7 +223,8 @@ KM_API bool km_created(const km_map *map);     /* was the file made by this very
 /* ---- Making stores last ------------------------------------------------------------------- */
 
 typedef enum km_flush_mode {
-    KM_FLUSH_DURABLE = 0, /* on the disk when it returns, with size and directory entry */
+    KM_FLUSH_DURABLE = 0, /* on the disk when it returns, with size; and with its directory entry,
+                             if this map's open has made the file */
     KM_FLUSH_START = 1,   /* the system begins to write, and does not wait */
 } km_flush_mode;
 
@@ -227,7 +235,9 @@ typedef enum km_flush_mode {
  * Errors: KM_E_IO: a write to the disk failed. The kernel may have dropped those stores, so a
  * later success would prove nothing: from then on every flush of this file through this map and
  * its windows is KM_E_IO. Close, open again, and look. KM_E_NO_SPACE: likewise, the disk is full
- * (a sparse file). KM_E_INVALID: the range is not inside the map.
+ * (a sparse file). KM_E_INVALID: the range is not inside the map. Any other status: all is on the
+ * disk but the directory entry of a file just made, nothing is lost, and flushing may be tried
+ * again.
  *
  * Stores that other threads make meanwhile may or may not be included.
  */
@@ -297,7 +307,8 @@ typedef enum km_advice {
 
 /*
  * Tells the system how `length` bytes (0: to the end) from `offset` will be used. Advice changes
- * speed, never contents. Windows takes WILL_NEED and COLD and ignores the others (say them at open).
+ * speed, never contents. Windows takes WILL_NEED and COLD and ignores the others: say them at
+ * open.
  */
 KM_API KM_MUST_CHECK km_status km_advise(km_map *map, uint64_t offset, uint64_t length,
                                          km_advice advice);
@@ -305,15 +316,16 @@ KM_API KM_MUST_CHECK km_status km_advise(km_map *map, uint64_t offset, uint64_t 
 /* ---- Sizes: exact, declared, allocated, fitting ------------------------------------------- */
 
 /* km_size_report.findings: what is not as it should be, or worth knowing. */
-#define KM_SIZE_TRUNCATED 0x01u    /* the file is shorter than the map, or than expected */
-#define KM_SIZE_MISMATCH 0x02u     /* the file is not exactly as long as expected */
-#define KM_SIZE_GREW 0x04u         /* the file is longer than what is mapped of it; no failure */
-#define KM_SIZE_HOLES 0x08u        /* parts are not allocated; no failure */
-#define KM_SIZE_NO_DISK 0x10u      /* the disk cannot take what is not allocated yet */
-#define KM_SIZE_NO_ADDRESS 0x20u   /* the address space cannot take a view of it */
-#define KM_SIZE_NO_SHARING 0x40u   /* this file system has no locks: sharing modes, and the refusal
-                                      to cut a mapped file, are not enforced; no failure */
-#define KM_SIZE_TOO_LARGE 0x80u    /* larger than a file can be here */
+#define KM_SIZE_TRUNCATED 0x01u  /* the file is shorter than the map, or than expected */
+#define KM_SIZE_MISMATCH 0x02u   /* the file is not exactly as long as expected */
+#define KM_SIZE_GREW 0x04u       /* the file is longer than what is mapped of it; no failure */
+#define KM_SIZE_HOLES 0x08u      /* parts are not allocated; no failure */
+#define KM_SIZE_NO_DISK 0x10u    /* the disk cannot take what is not allocated yet */
+#define KM_SIZE_NO_ADDRESS 0x20u /* the address space cannot take a view of it */
+/* This file system has no locks: sharing modes, and the refusal to cut a mapped file, are not
+ * enforced; no failure. */
+#define KM_SIZE_NO_SHARING 0x40u
+#define KM_SIZE_TOO_LARGE 0x80u /* larger than a file can be here */
 
 #define KM_SIZE_UNKNOWN UINT64_MAX
 
@@ -321,7 +333,7 @@ typedef struct km_size_report {
     uint32_t struct_size;  /* 0, or sizeof(km_size_report): set it before the call */
     uint32_t findings;     /* KM_SIZE_* */
     uint64_t expected;     /* what was asked for; KM_SIZE_UNKNOWN: nothing was */
-    uint64_t declared;     /* what the file says of itself; a plain file's own length is all it says */
+    uint64_t declared;     /* what the file says of itself; a plain file says its length */
     uint64_t actual;       /* bytes in the file now; 0 if there is none yet */
     uint64_t mapped;       /* bytes at km_data; 0 where no map was asked about */
     uint64_t allocated;    /* bytes of disk in use for it */
@@ -339,7 +351,7 @@ KM_API KM_MUST_CHECK km_status km_check(const km_map *map, km_size_report *repor
 
 /*
  * The same for a file that is not open: is it exactly `expected` bytes long (KM_SIZE_UNKNOWN: any
- * length will do; shorter: KM_E_TRUNCATED, longer: KM_E_MISMATCH), can it be mapped
+ * length will do; shorter: KM_E_TRUNCATED, longer: KM_E_MISMATCH), can the address space take it
  * (KM_E_TOO_LARGE), and can the disk take its holes (KM_E_NO_SPACE)?
  */
 KM_API KM_MUST_CHECK km_status km_check_file(const char *path, uint64_t expected,
@@ -370,8 +382,9 @@ typedef struct km_copy_options {
 /*
  * Writes what the map shows to a file of its own, at `path`: a plain copy that can be mapped. It
  * appears whole and durable under its name or not at all; failed, cancelled or killed, nothing of
- * it is left (killed: where the file system has unnamed files; else a file PATH.km-XXXXXXXX stays).
- * Holes stay holes. Where the file system shares blocks between files (reflink), so does the copy.
+ * it is left. (Killed, a file PATH.km-XXXXXXXX may stay: always where the file system has no
+ * unnamed files, else only if death comes in the instant in which a target is replaced.) Holes stay
+ * holes. Where the file system shares blocks between files (reflink), so does the copy.
  *
  * A target that exists needs KM_COPY_REPLACE; it keeps its permissions, a symbolic link is
  * followed, and a target that somebody has open or mapped through keepmap is KM_E_BUSY.

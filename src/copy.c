@@ -267,7 +267,8 @@ static km_status copy_from_memory(copy_job *job) {
             status = report_progress(job, done);
         }
     }
-    return status;
+    /* In the last page of a file cut short memory reads as zeros, and nothing fails. */
+    return status != KM_OK ? status : check_source_size(job);
 }
 
 /* ---- The whole ----------------------------------------------------------------------------- */
@@ -291,7 +292,8 @@ static km_status fill_draft(copy_job *job) {
         error = job->draft.io->truncate(job->draft.file, job->total);
     }
     if (error != ERROR_SUCCESS) {
-        return fail_copy(job, error, "setting the size", 0);
+        DWORD allowed = km_platform_growth_allowed(job->draft.file, job->total);
+        return fail_copy(job, allowed == ERROR_SUCCESS ? error : allowed, "setting the size", 0);
     }
     if (!cloned) {
         status = from_memory ? copy_from_memory(job) : copy_from_file(job);

@@ -28,7 +28,7 @@ static DWORD sync_entry(km_file *file) {
     if (!atomic_load(&file->entry_unsynced)) {
         return ERROR_SUCCESS;
     }
-    DWORD error = km_platform_sync_directory(file->native_path);
+    DWORD error = km_platform_sync_entry(file->handle, file->native_path);
     if (error == ERROR_SUCCESS) {
         atomic_store(&file->entry_unsynced, false); /* not before: others must wait for it too */
     }
@@ -46,6 +46,15 @@ static km_status poison(km_file *file, DWORD error, uint64_t offset, uint64_t le
                              "cannot flush %" PRIu64 " bytes from %" PRIu64
                              " of \"%s\", stores may be lost",
                              length, offset, file->path);
+}
+
+/* The contents are durable, the name is not: only a write that failed is a reason to poison. */
+static km_status fail_entry(km_file *file, DWORD error, uint64_t offset, uint64_t length) {
+    km_status status = km_status_of_error(error);
+    if (status == KM_E_IO || status == KM_E_NO_SPACE) {
+        return poison(file, error, offset, length);
+    }
+    return km_fail_system(error, "cannot make the name of \"%s\" durable", file->path);
 }
 
 km_status km_flush(km_map *map, uint64_t offset, uint64_t length, km_flush_mode mode) {
@@ -69,13 +78,14 @@ km_status km_flush(km_map *map, uint64_t offset, uint64_t length, km_flush_mode 
     if (length > 0) {
         error = flush_view((const char *)map->data + offset, length);
     }
-    if (mode == KM_FLUSH_DURABLE) {
-        if (error == ERROR_SUCCESS && !FlushFileBuffers(file->handle)) {
-            error = GetLastError();
-        }
-        if (error == ERROR_SUCCESS) {
-            error = sync_entry(file);
-        }
+    if (mode == KM_FLUSH_DURABLE && error == ERROR_SUCCESS && !FlushFileBuffers(file->handle)) {
+        error = GetLastError();
     }
-    return error == ERROR_SUCCESS ? KM_OK : poison(file, error, offset, length);
+    if (error != ERROR_SUCCESS) {
+        return poison(file, error, offset, length);
+    }
+    if (mode == KM_FLUSH_DURABLE) {
+        error = sync_entry(file);
+    }
+    return error == ERROR_SUCCESS ? KM_OK : fail_entry(file, error, offset, length);
 }

@@ -81,6 +81,7 @@ km_status km_lock(km_map *map, km_lock_mode mode, uint32_t timeout_ms) {
                                           : "another thread is locking this map");
     }
     DWORD error = wait_for_lock(file->handle, mode, timeout_ms);
+    map->locker = GetCurrentProcessId();
     atomic_store(&map->lock, error == ERROR_SUCCESS ? KM_LOCKED : KM_UNLOCKED);
     return error == ERROR_SUCCESS ? KM_OK : fail_locking(file, error, mode, timeout_ms);
 }

@@ -40,10 +40,11 @@ DWORD km_view_access(km_access access) {
 /* The file, and its path behind it, in one piece. */
 static km_file *file_new(const char *path, WCHAR *native_path, const km_options *options) {
     size_t path_size = strlen(path) + 1;
-    km_file *file = calloc(1, sizeof *file + path_size);
+    km_file *file = malloc(sizeof *file + path_size);
     if (file == NULL) {
         return NULL;
     }
+    *file = (km_file){0};
     file->path = memcpy(file + 1, path, path_size);
     file->handle = INVALID_HANDLE_VALUE;
     file->native_path = native_path;
@@ -69,29 +70,30 @@ static void file_release(km_file *file) {
 
 km_status km_map_new(km_map **map, const char *path, WCHAR *native_path,
                      const km_options *options) {
-    km_map *new_map = calloc(1, sizeof *new_map);
+    km_map *new_map = malloc(sizeof *new_map);
     km_file *file = file_new(path, native_path, options);
     if (new_map == NULL || file == NULL) {
         free(new_map);
         free(file);
         return km_fail(KM_E_NO_MEMORY, "no memory for a map of \"%s\"", path);
     }
-    new_map->file = file;
-    new_map->opened = true;
-    new_map->window = options->offset != 0 || options->length != 0;
+    *new_map = (km_map){
+        .file = file,
+        .opened = true,
+        .window = options->offset != 0 || options->length != 0,
+    };
     atomic_init(&new_map->lock, KM_UNLOCKED);
     *map = new_map;
     return KM_OK;
 }
 
 km_status km_map_new_window(km_map **window, const km_map *map) {
-    km_map *new_map = calloc(1, sizeof *new_map);
+    km_map *new_map = malloc(sizeof *new_map);
     if (new_map == NULL) {
         return km_fail(KM_E_NO_MEMORY, "no memory for a window on \"%s\"", map->file->path);
     }
     atomic_fetch_add_explicit(&map->file->references, 1, memory_order_relaxed);
-    new_map->file = map->file;
-    new_map->window = true;
+    *new_map = (km_map){.file = map->file, .window = true};
     atomic_init(&new_map->lock, KM_UNLOCKED);
     *window = new_map;
     return KM_OK;
@@ -226,7 +228,11 @@ km_status km_fail_mapping(const km_file *file, DWORD error, uint64_t offset, uin
 }
 
 km_status km_fail_growing(const km_file *file, DWORD error, uint64_t from, uint64_t to) {
-    /* That is what file systems say of a size that is beyond them. */
+    /* Of a size that is beyond them systems say that the disk is full, or that it is no size. */
+    DWORD allowed = km_platform_growth_allowed(file->handle, to);
+    if (allowed != ERROR_SUCCESS) {
+        error = allowed;
+    }
     km_status status =
         error == ERROR_INVALID_PARAMETER ? KM_E_TOO_LARGE : km_status_of_error(error);
     return km_fail_system_as(status, error,
@@ -242,9 +248,11 @@ km_status km_close(km_map *map) {
     km_file *file = map->file;
     /*
      * Closing the file's handle frees the lock, and only for this process if a fork has shared it.
-     * While windows keep the handle, it has to be freed by itself.
+     * While windows keep the handle, it has to be freed by itself; but not by a forked child, whose
+     * parent goes on relying on it.
      */
-    if (atomic_load(&map->lock) == KM_LOCKED && atomic_load(&file->references) > 1) {
+    if (atomic_load(&map->lock) == KM_LOCKED && atomic_load(&file->references) > 1 &&
+        map->locker == GetCurrentProcessId()) {
         (void)km_unlock(map);
     }
     DWORD error = km_map_discard(map);

@@ -49,6 +49,7 @@ struct km_map {
     bool created;
     km_reservation reservation; /* .base NULL: none */
     atomic_int lock;            /* km_lock_state */
+    DWORD locker;               /* the process that locked it; while KM_LOCKED */
 };
 
 /* Win32's name for what an access needs. */

@@ -52,10 +52,6 @@ static km_status check_options(const km_options *options) {
         return km_fail(KM_E_INVALID, "km_options.permissions 0%" PRIo32 " are no mode bits",
                        options->permissions);
     }
-    if (options->size > KM_SIZE_MAX) {
-        return km_fail(KM_E_TOO_LARGE, "%" PRIu64 " bytes are more than any file can have",
-                       options->size);
-    }
     return KM_OK;
 }
 
@@ -204,6 +200,9 @@ static km_status open_existing(km_map *map, const km_options *options) {
     if (status != KM_OK) {
         return status;
     }
+    if (options->access == KM_WRITE && (options->flags & KM_OPEN_RANDOM) != 0) {
+        km_platform_uncache(map->file->handle);
+    }
     status = km_open_lay_out(map, options, actual, size);
     if (status != KM_OK && size > actual) {
         undo_growth(map, actual, size);
@@ -211,25 +210,39 @@ static km_status open_existing(km_map *map, const km_options *options) {
     return status;
 }
 
+/* *taken: somebody has made the file since we saw that there is none. */
+static km_status open_once(km_map *map, const km_options *options, bool *taken) {
+    *taken = false;
+    if ((options->flags & KM_OPEN_NEW) == 0) {
+        DWORD error = open_handle(map->file);
+        if (error == ERROR_SUCCESS) {
+            return open_existing(map, options);
+        }
+        if (error != ERROR_FILE_NOT_FOUND || (options->flags & KM_OPEN_CREATE) == 0) {
+            return fail_opening(map->file, error);
+        }
+    }
+    return km_open_create(map, options, taken);
+}
+
 static km_status open_or_create(km_map *map, const km_options *options) {
-    const uint32_t flags = options->flags;
-    km_status status = KM_OK;
+    if (options->size > KM_SIZE_MAX) {
+        return km_fail(KM_E_TOO_LARGE,
+                       "\"%s\" cannot have %" PRIu64 " bytes: that is more than any file can have",
+                       map->file->path, options->size);
+    }
     bool taken = true;
+    if ((options->flags & KM_OPEN_CREATE) == 0 || (options->flags & KM_OPEN_NEW) != 0) {
+        return open_once(map, options, &taken);
+    }
+    km_failure before; /* losing the race is nothing to tell, if the winner's file opens */
+    km_failure_keep(&before);
+    km_status status = KM_OK;
     for (int attempt = 0; taken && attempt < CREATE_ATTEMPTS; attempt++) {
-        if ((flags & KM_OPEN_NEW) == 0) {
-            DWORD error = open_handle(map->file);
-            if (error == ERROR_SUCCESS) {
-                return open_existing(map, options);
-            }
-            if (error != ERROR_FILE_NOT_FOUND || (flags & KM_OPEN_CREATE) == 0) {
-                return fail_opening(map->file, error);
-            }
-        }
-        taken = false;
-        status = km_open_create(map, options, &taken);
-        if (status == KM_OK || (flags & KM_OPEN_NEW) != 0) {
-            return status;
-        }
+        status = open_once(map, options, &taken);
+    }
+    if (status == KM_OK) {
+        km_failure_restore(&before);
     }
     return status;
 }

@@ -64,9 +64,21 @@ DWORD km_platform_draft_name(const WCHAR *target, WCHAR **name);
  */
 DWORD km_platform_match_permissions(HANDLE file, const WCHAR *like);
 
+/*
+ * Gives `file` exactly these POSIX mode bits; Windows ignores them. Writing to a file takes its
+ * set-ID bits away, so whoever wants those says so once more when all is written.
+ */
+DWORD km_platform_set_permissions(HANDLE file, uint32_t permissions);
+
 /* Makes the directory entry of `path` durable. On Windows writing the rename through has done it.
  */
 DWORD km_platform_sync_directory(const WCHAR *path);
+
+/*
+ * The same for the open `file`, which was made at `path`: wherever it has been moved since, and
+ * also if its directory may not be read.
+ */
+DWORD km_platform_sync_entry(HANDLE file, const WCHAR *path);
 
 /*
  * Does anybody, in this process or another, have the file at `path` open in a way that forbids
@@ -87,6 +99,12 @@ DWORD km_platform_set_sparse(HANDLE file);
  * not; ERROR_SUCCESS as well where the system cannot tell. Leaves no trace.
  */
 DWORD km_platform_size_allowed(const WCHAR *directory, uint64_t size);
+
+/*
+ * May `file`, which is open for writing, become `size` bytes long, however much is free?
+ * ERROR_FILE_TOO_LARGE if not; ERROR_SUCCESS as well where the system cannot tell. Leaves no trace.
+ */
+DWORD km_platform_growth_allowed(HANDLE file, uint64_t size);
 
 /* Bytes that this user may still take on the disk that the file lies on. */
 DWORD km_platform_disk_free(HANDLE file, uint64_t *bytes);
@@ -111,6 +129,12 @@ DWORD km_platform_clone(HANDLE from, HANDLE to);
  */
 DWORD km_platform_copy_range(HANDLE from, uint64_t from_offset, HANDLE to, uint64_t to_offset,
                              uint64_t length, uint64_t *copied);
+
+/*
+ * Lets go of the pages of the file that the system has cached, as far as they are clean and nobody
+ * maps them, so that they come back one by one where they are used. Speed only: it cannot fail.
+ */
+void km_platform_uncache(HANDLE file);
 
 /* Are sharing modes and the refusal to cut a mapped file enforced on this file's file system? */
 bool km_platform_sharing_enforced(HANDLE file);

@@ -65,8 +65,7 @@ static km_status begin(km_draft *draft, const WCHAR *native, uint32_t permission
     if (error != ERROR_SUCCESS) {
         return km_fail_system(error, "cannot create \"%s\"", draft->path);
     }
-    bool exists = false;
-    km_status status = check_target(draft, &exists);
+    km_status status = check_target(draft, &draft->exists);
     if (status != KM_OK) {
         return status;
     }
@@ -74,7 +73,7 @@ static km_status begin(km_draft *draft, const WCHAR *native, uint32_t permission
     if (error != ERROR_SUCCESS) {
         return km_fail_system(error, "cannot create a file for \"%s\"", draft->path);
     }
-    if (exists) {
+    if (draft->exists) {
         error = km_platform_match_permissions(draft->file, draft->target);
         if (error != ERROR_SUCCESS) {
             return km_fail_system(error, "cannot give the permissions of \"%s\" to its replacement",
@@ -87,7 +86,11 @@ static km_status begin(km_draft *draft, const WCHAR *native, uint32_t permission
 km_status km_draft_begin(km_draft *draft, const km_io *io, const char *path, uint32_t permissions,
                          DWORD share, bool replace) {
     WCHAR *native = NULL;
-    km_draft made = {.io = io, .path = path, .file = INVALID_HANDLE_VALUE, .replace = replace};
+    km_draft made = {.io = io,
+                     .path = path,
+                     .file = INVALID_HANDLE_VALUE,
+                     .replace = replace,
+                     .permissions = permissions};
     km_status status = km_path_to_native(path, &native);
     if (status != KM_OK) {
         return status;
@@ -103,6 +106,18 @@ km_status km_draft_begin(km_draft *draft, const km_io *io, const char *path, uin
 }
 
 /* ---- Publishing ---------------------------------------------------------------------------- */
+
+/* Once more, since what was written since has cleared the set-ID bits. */
+static DWORD settle_permissions(const km_draft *draft) {
+    if (!draft->exists) {
+        return draft->permissions == 0
+                   ? ERROR_SUCCESS
+                   : km_platform_set_permissions(draft->file, draft->permissions);
+    }
+    DWORD error = km_platform_match_permissions(draft->file, draft->target);
+    bool is_gone = error == ERROR_FILE_NOT_FOUND || error == ERROR_PATH_NOT_FOUND;
+    return is_gone ? ERROR_SUCCESS : error; /* then it has what there was to take over */
+}
 
 /* Gives a nameless draft a temporary name, since only a named file can be renamed over another. */
 static DWORD name_temporarily(km_draft *draft) {
@@ -172,7 +187,11 @@ static DWORD close_draft(km_draft *draft) {
 }
 
 km_status km_draft_publish(km_draft *draft, bool durable, HANDLE *keep) {
-    DWORD error = durable ? draft->io->sync(draft->file) : ERROR_SUCCESS;
+    DWORD error = settle_permissions(draft);
+    if (error != ERROR_SUCCESS) {
+        return km_fail_system(error, "cannot give \"%s\" its permissions", draft->path);
+    }
+    error = durable ? draft->io->sync(draft->file) : ERROR_SUCCESS;
     if (error != ERROR_SUCCESS) {
         return km_fail_system(error, "cannot make the contents of \"%s\" durable", draft->path);
     }

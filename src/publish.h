@@ -22,6 +22,8 @@ typedef struct km_draft {
     HANDLE file;      /* INVALID_HANDLE_VALUE when there is none */
     WCHAR *name;      /* NULL while nameless */
     bool replace;
+    bool exists;          /* the target did when the draft began: its permissions are taken over */
+    uint32_t permissions; /* else these; 0: the system's default */
 } km_draft;
 
 /*

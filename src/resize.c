@@ -112,7 +112,10 @@ static DWORD replace_elsewhere(km_map *map, HANDLE section, uint64_t size) {
 static km_status undo_growth(km_map *map, uint64_t actual, uint64_t size, km_status status) {
     void *const base = map->view;
     const uint64_t old_size = map->size;
-    if (actual == size || km_map_drop(map) != ERROR_SUCCESS) {
+    uint64_t now = 0;
+    if (actual == size || km_file_size(map->file, &now) != ERROR_SUCCESS ||
+        now != size || /* somebody has added more since, which is not ours to cut off */
+        km_map_drop(map) != ERROR_SUCCESS) {
         return status;
     }
     (void)km_io_default.truncate(map->file->handle, actual);
@@ -150,8 +153,9 @@ km_status km_resize(km_map *map, uint64_t size) {
                        map->window ? "a window" : "not for writing");
     }
     if (size > KM_SIZE_MAX || !km_size_addressable(size)) {
-        return km_fail(KM_E_TOO_LARGE, "cannot resize \"%s\" to %" PRIu64 " bytes", file->path,
-                       size);
+        return km_fail(KM_E_TOO_LARGE,
+                       "cannot resize \"%s\" to %" PRIu64 " bytes: more than %s can have",
+                       file->path, size, size > KM_SIZE_MAX ? "any file" : "the address space");
     }
     uint64_t actual = 0;
     DWORD error = km_file_size(file, &actual);

@@ -7,18 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Room for a sentence. One with a longer path is cut in its middle: both its ends say something. */
-#define SENTENCE_SIZE 1024
+/* One with a longer path is cut in its middle: both its ends say something. */
+#define SENTENCE_SIZE KM_SENTENCE_SIZE
 /* Room to make it, two paths of the usual longest length included. */
 #define DRAFT_SIZE (2 * 4096 + 512)
 /* Room for the system's own words: 200 units of UTF-16, at most 3 bytes of UTF-8 each. */
 #define SYSTEM_UNITS 200
 #define SYSTEM_SIZE (3 * SYSTEM_UNITS + 1)
 
-static _Thread_local struct {
-    char sentence[SENTENCE_SIZE];
-    DWORD error;
-} last_failure;
+static _Thread_local km_failure last_failure;
 
 /* ERROR_DISK_QUOTA_EXCEEDED, which not every <windows.h> has. */
 #define DISK_QUOTA_EXCEEDED 1295
@@ -106,6 +103,14 @@ const char *km_error_message(void) {
 
 uint32_t km_system_error(void) {
     return last_failure.error;
+}
+
+void km_failure_keep(km_failure *kept) {
+    *kept = last_failure;
+}
+
+void km_failure_restore(const km_failure *kept) {
+    last_failure = *kept;
 }
 
 /* ": Access is denied (5)", or as much as is known. */

@@ -35,4 +35,19 @@ km_status km_fail_system_as(km_status status, DWORD error, const char *format, .
 
 km_status km_status_of_error(DWORD error);
 
+/* Room for a sentence. */
+#define KM_SENTENCE_SIZE 1024
+
+/*
+ * This thread's last failure, for calls that succeed after something inside them has failed: they
+ * leave it as it was.
+ */
+typedef struct km_failure {
+    char sentence[KM_SENTENCE_SIZE];
+    DWORD error;
+} km_failure;
+
+void km_failure_keep(km_failure *kept);
+void km_failure_restore(const km_failure *kept);
+
 #endif /* KM_STATUS_H */

@@ -54,6 +54,8 @@ static void create_in_no_directory_is_refused(void **state) {
 static void create_of_an_impossible_size_leaves_nothing(void **state) {
     (void)state;
     size_t before = scratch_entries();
+    tool_failed(TOOL("create", "huge", "--size", "9223372036854775808"), TOOL_REFUSED,
+                "\"huge\" cannot have 9223372036854775808 bytes");
     const tool_result *result = TOOL("create", "huge", "--size", "9223372036854775808", "--json");
     tool_failed_json(result, TOOL_REFUSED, "KM_E_TOO_LARGE");
     assert_int_equal(scratch_size("huge"), -1);
@@ -72,6 +74,8 @@ static void resize_grows_with_zeros_and_shrinks(void **state) {
     assert_true(scratch_equals("resized", "ab", 2));
     tool_says(tool_fine(TOOL("resize", "resized", "--size", "0")), "0 bytes");
     assert_int_equal(scratch_size("resized"), 0);
+    tool_failed(TOOL("resize", "resized", "--size", "9223372036854775808"), TOOL_REFUSED,
+                "\"resized\" to 9223372036854775808 bytes: more than any file");
     tool_fine(TOOL("resize", "resized", "--size", "70000", "--sparse"));
     assert_int_equal(scratch_size("resized"), 70000);
 }
@@ -157,6 +161,16 @@ static void a_failed_check_is_a_result_with_status_1(void **state) {
     assert_true(result->err_size > 0);
 }
 
+/* The library's word for "any size". */
+static void no_file_passes_for_one_of_2_to_the_64_less_1(void **state) {
+    (void)state;
+    scratch_file("any-size", 5000, 1);
+    tool_failed(TOOL("check", "any-size", "--size", "18446744073709551615"), TOOL_MISUSE,
+                "no file has");
+    tool_failed(TOOL("fits", "any-size", "--size=18446744073709551615"), TOOL_MISUSE,
+                "no file has");
+}
+
 static void a_check_that_could_not_be_made_is_status_3(void **state) {
     (void)state;
     tool_failed_json(TOOL("check", "absent", "--size", "1", "--json"), TOOL_REFUSED,
@@ -214,6 +228,18 @@ static void a_range_past_the_end_is_an_error(void **state) {
         TOOL("cat", "short", "--offset", "1", "--length", "18446744073709551615", "--json"),
         TOOL_REFUSED, "KM_E_TRUNCATED");
     tool_failed_json(TOOL("cat", "absent", "--json"), TOOL_REFUSED, "KM_E_NOT_FOUND");
+}
+
+static void sizes_are_told_behind_the_longest_path(void **state) {
+    static const char name[] = "behind";
+    char path[3000 + sizeof name];
+    (void)state;
+    for (size_t at = 0; at < 3000; at++) {
+        path[at] = at % 2 == 0 ? '.' : '/';
+    }
+    memcpy(path + 3000, name, sizeof name);
+    scratch_write("behind", "0123456789", 10);
+    tool_failed(TOOL("cat", path, "--offset", "11"), TOOL_REFUSED, "\" has 10 bytes: too few");
 }
 
 static void an_empty_file_is_no_error(void **state) {
@@ -363,12 +389,14 @@ int main(void) {
         cmocka_unit_test(info_of_what_is_no_file_is_refused),
         cmocka_unit_test(check_accepts_the_exact_size),
         cmocka_unit_test(a_failed_check_is_a_result_with_status_1),
+        cmocka_unit_test(no_file_passes_for_one_of_2_to_the_64_less_1),
         cmocka_unit_test(a_check_that_could_not_be_made_is_status_3),
         cmocka_unit_test(a_small_file_fits_and_an_absurd_one_does_not),
         cmocka_unit_test(cat_writes_the_very_bytes),
         cmocka_unit_test(cat_writes_line_ends_and_ctrl_z_untouched),
         cmocka_unit_test(cat_takes_a_range),
         cmocka_unit_test(a_range_past_the_end_is_an_error),
+        cmocka_unit_test(sizes_are_told_behind_the_longest_path),
         cmocka_unit_test(an_empty_file_is_no_error),
         cmocka_unit_test(cat_in_hexadecimal_folds_what_repeats),
         cmocka_unit_test(cat_in_json_has_the_bytes_in_hexadecimal),

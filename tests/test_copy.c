@@ -378,6 +378,21 @@ static void a_file_cut_short_meanwhile_is_truncated(void **state) {
         km_close(map);
     }
 }
+
+static void a_file_cut_short_inside_its_last_page_is_truncated(void **state) {
+    (void)state;
+    static const km_access all[] = {KM_READ, KM_WRITE, KM_PRIVATE};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        scratch_file("last page", 5000, 0);
+        km_map *map = open_map("last page", all[i]);
+        assert_int_equal(truncate("last page", 4500), 0);
+        size_t before = scratch_entries();
+        assert_int_equal(km_copy(map, "last page copy", NULL), KM_E_TRUNCATED);
+        assert_non_null(strstr(km_error_message(), "4500"));
+        assert_int_equal(scratch_entries(), before);
+        km_close(map);
+    }
+}
 #endif
 
 int main(void) {
@@ -398,6 +413,7 @@ int main(void) {
         cmocka_unit_test(a_copy_cancelled_at_any_call_leaves_nothing),
 #if !defined(_WIN32)
         cmocka_unit_test(a_file_cut_short_meanwhile_is_truncated),
+        cmocka_unit_test(a_file_cut_short_inside_its_last_page_is_truncated),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -209,6 +209,7 @@ static km_status win_the_race(void *data, uint64_t size, void *arg) {
 static void who_loses_the_race_to_create_opens_the_winner_s_file(void **state) {
     (void)state;
     static char name[] = "race";
+    assert_refused(KM_E_NOT_FOUND, "no race", NULL, "no race");
     km_map *map = open_map(name, &(km_options){.access = KM_WRITE,
                                                .flags = KM_OPEN_CREATE,
                                                .size = 5,
@@ -217,6 +218,8 @@ static void who_loses_the_race_to_create_opens_the_winner_s_file(void **state) {
     assert_false(km_created(map));
     assert_int_equal(km_size(map), 12);
     assert_memory_equal(km_data(map), "the winner's", 12);
+    assert_non_null(strstr(km_error_message(), "no race")); /* successes leave it alone */
+    assert_int_equal(km_system_error(), ERROR_FILE_NOT_FOUND);
     km_close(map);
 }
 

@@ -249,6 +249,35 @@ static void sizes_beyond_the_machine_leave_the_map_as_it_was(void **state) {
     }
 }
 
+/* What km_fits knows beforehand, growing says too. On Windows it knows only what it can ask. */
+static void a_size_that_no_file_can_have_is_too_large_and_no_full_disk(void **state) {
+    (void)state;
+    const uint64_t sizes[] = {(uint64_t)1 << 45, (uint64_t)1 << 62, INT64_MAX};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        km_size_report report = {0};
+        km_status fits = km_fits("beyond all", sizes[i], &report);
+        if (fits != KM_E_TOO_LARGE || (report.findings & KM_SIZE_TOO_LARGE) == 0) {
+            continue;
+        }
+        scratch_file("beyond all", 5000, 12);
+        for (uint32_t flags = 0; flags <= KM_OPEN_SPARSE; flags += KM_OPEN_SPARSE) {
+            km_options options = {.access = KM_WRITE, .flags = flags};
+            km_map *map = open_map("beyond all", &options);
+            assert_refused(KM_E_TOO_LARGE, map, "beyond all", sizes[i]);
+            km_close(map);
+            map = NULL;
+            options.size = sizes[i];
+            assert_int_equal(km_open(&map, "beyond all", &options), KM_E_TOO_LARGE);
+            options.flags |= KM_OPEN_NEW;
+            assert_int_equal(km_open(&map, "never made", &options), KM_E_TOO_LARGE);
+            assert_null(map);
+            assert_int_equal(scratch_size("beyond all"), 5000);
+            assert_int_equal(scratch_size("never made"), -1);
+        }
+        scratch_remove("beyond all");
+    }
+}
+
 static void a_map_follows_a_file_that_others_have_grown(void **state) {
     (void)state;
     scratch_file("follows", 1000, 10);
@@ -290,6 +319,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_window_of_one_s_own_stops_shrinking_but_not_growing),
         cmocka_unit_test(another_process_s_map_stops_shrinking_until_it_dies),
         cmocka_unit_test(sizes_beyond_the_machine_leave_the_map_as_it_was),
+        cmocka_unit_test(a_size_that_no_file_can_have_is_too_large_and_no_full_disk),
         cmocka_unit_test(a_map_follows_a_file_that_others_have_grown),
         cmocka_unit_test(an_exact_size_moves_with_the_resize),
     };

@@ -339,6 +339,10 @@ static void flush_takes_ranges_inside_the_view(void **state) {
     assert_int_equal(GetLastError(), 4711);
     assert_false(FlushViewOfFile(view, GRANULE + PAGE + 1));
     assert_int_equal(GetLastError(), ERROR_INVALID_PARAMETER);
+    assert_false(FlushViewOfFile(view + PAGE, GRANULE + 1));
+    assert_int_equal(GetLastError(), ERROR_INVALID_PARAMETER);
+    assert_false(FlushViewOfFile(view + GRANULE, (SIZE_T)-1));
+    assert_int_equal(GetLastError(), ERROR_INVALID_PARAMETER);
     assert_false(FlushViewOfFile(view, (SIZE_T)1 << 30));
     assert_int_equal(GetLastError(), ERROR_INVALID_PARAMETER);
     assert_false(FlushViewOfFile(NULL, 0));

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <keepmap.h>
+
 struct option {
     unsigned bit;
     const char *name;  /* without the dashes */
@@ -77,7 +79,7 @@ bool arguments_read(arguments *result, char **words, unsigned allowed, char *pro
         const struct option *found =
             strncmp(word, "--", 2) == 0 ? option_find(word, allowed, &value) : NULL;
         if (!found) {
-            (void)snprintf(problem, problem_size, "no such option: %s", word);
+            (void)snprintf(problem, problem_size, "no such option: %.200s", word);
             return false;
         }
         if (!found->value && value) {
@@ -90,10 +92,18 @@ bool arguments_read(arguments *result, char **words, unsigned allowed, char *pro
                 return false;
             }
             value = value ? value : *words;
-            if (!size_read(value, option_target(result, found->bit))) {
-                (void)snprintf(problem, problem_size,
-                               "--%s %s: not a number of bytes (such as 4096, 64k, 1G) below 2^64",
-                               found->name, value);
+            uint64_t *target = option_target(result, found->bit);
+            if (!size_read(value, target)) {
+                (void)snprintf(
+                    problem, problem_size,
+                    "--%s %.200s: not a number of bytes (such as 4096, 64k, 1G) below 2^64",
+                    found->name, value);
+                return false;
+            }
+            /* To the library that size means that none is known: any file would pass a check. */
+            if (found->bit == OPTION_SIZE && *target == KM_SIZE_UNKNOWN) {
+                (void)snprintf(problem, problem_size, "--size %.200s: no file has 2^64 - 1 bytes",
+                               value);
                 return false;
             }
         }

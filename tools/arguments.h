@@ -32,7 +32,7 @@ typedef struct arguments {
 /*
  * Reads words up to a NULL. Options are --name, --name VALUE or --name=VALUE, anywhere before a
  * "--"; a lone "-" is an operand. An option outside `allowed`, a value missing, unasked for or
- * malformed: false, with the reason in `problem`.
+ * malformed, a size of 2^64 - 1: false, with the reason in `problem`.
  */
 bool arguments_read(arguments *result, char **words, unsigned allowed, char *problem,
                     size_t problem_size);

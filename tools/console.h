@@ -1,7 +1,7 @@
 /*
  * console.h - what the command asks of the system beyond keepmap and the C library: its words in
- * UTF-8, bytes untouched on standard output, the terminal, Ctrl-C. Once for each system:
- * console_posix.c and console_windows.c.
+ * UTF-8, bytes untouched on standard output, files to remove, the terminal, Ctrl-C. Once for each
+ * system: console_posix.c and console_windows.c.
  */
 #ifndef TOOLS_CONSOLE_H
 #define TOOLS_CONSOLE_H
@@ -15,6 +15,9 @@
  * there was no memory, no standard stream, or the words are no text.
  */
 char **console_start(char **argv);
+
+/* Takes away a file that this command has made, through a link too. false: it is still there. */
+bool console_remove(const char *path);
 
 /* Columns of the terminal that standard error is; 0 if it is none. */
 unsigned console_columns(void);

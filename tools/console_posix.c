@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +31,13 @@ static bool standard_streams_are_taken(void) {
 char **console_start(char **argv) {
     (void)signal(SIGPIPE, SIG_IGN);
     return standard_streams_are_taken() ? argv : NULL;
+}
+
+bool console_remove(const char *path) {
+    char *target = realpath(path, NULL); /* a link was there before and stays */
+    bool removed = target && unlink(target) == 0;
+    free(target);
+    return removed;
 }
 
 unsigned console_columns(void) {

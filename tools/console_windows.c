@@ -82,6 +82,16 @@ uint64_t console_milliseconds(void) {
     return GetTickCount64();
 }
 
+bool console_remove(const char *path) {
+    int length = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, NULL, 0);
+    WCHAR *wide = length > 0 ? malloc((size_t)length * sizeof *wide) : NULL;
+    bool removed = wide && MultiByteToWideChar(CP_UTF8, 0, path, -1, wide, length) > 0 &&
+                   !(GetFileAttributesW(wide) & FILE_ATTRIBUTE_REPARSE_POINT) &&
+                   /* a link stays */ DeleteFileW(wide);
+    free(wide);
+    return removed;
+}
+
 static BOOL WINAPI note(DWORD event) {
     if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) {
         return FALSE;

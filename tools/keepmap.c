@@ -15,8 +15,11 @@ static const verb verbs[] = {
     {"info", "FILE", 1, 0, 0, "shows a file's sizes",
      "What it has, what is allocated of that, and what disk and address space could take.\n",
      verb_info},
-    {"check", "FILE", 1, OPTION_SIZE, 0, "is the file as long as it must be, and can it be mapped?",
-     "Without --size any length will do. Exit status 1: no.\n", verb_check},
+    {"check", "FILE", 1, OPTION_SIZE, 0,
+     "is the file as long as it must be, and is there room for it?",
+     "Room to map it, and on the disk for its holes. Without --size any length will do. Exit\n"
+     "status 1: no.\n",
+     verb_check},
     {"fits", "PATH", 1, OPTION_SIZE, OPTION_SIZE, "would a file of that size fit?",
      "On the disk, into the largest file and into the address space. PATH is a file, which need\n"
      "not exist, or a directory. Exit status 1: no.\n",
@@ -49,8 +52,8 @@ static void help(FILE *stream) {
         (void)fprintf(stream, "  keepmap %-7s %-14s %s\n", verbs[i].name, verbs[i].operands,
                       verbs[i].summary);
     }
-    (void)fputs("  keepmap VERB --help          more about one verb\n"
-                "  keepmap --version            the version of the library\n"
+    (void)fputs("  keepmap VERB --help            its options, and more about it\n"
+                "  keepmap --version              the version of the library\n"
                 "\n"
                 "Sizes are bytes; k M G T behind them are powers of 1024. -- ends the options.\n"
                 "--json: results, and failures, as one JSON object each.\n"

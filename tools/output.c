@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
@@ -243,23 +244,42 @@ int output_refused(output *out, km_status status) {
     return EXIT_REFUSED;
 }
 
+/* Paths may be long, and what matters may stand behind them: cut only if there is no memory. */
+static void report_formatted(output *out, const char *error, km_status status, const char *format,
+                             va_list values) {
+    char short_message[1024];
+    va_list again;
+    va_copy(again, values);
+    int length = vsnprintf(short_message, sizeof short_message, format, values);
+    char *message = short_message;
+    if (length >= (int)sizeof short_message) {
+        char *whole = malloc((size_t)length + 1);
+        if (whole && vsnprintf(whole, (size_t)length + 1, format, again) == length) {
+            message = whole;
+        } else {
+            free(whole);
+        }
+    }
+    va_end(again);
+    report(out, error, status, message, 0);
+    if (message != short_message) {
+        free(message);
+    }
+}
+
 int output_failed(output *out, km_status status, const char *format, ...) {
-    char message[1024];
     va_list values;
     va_start(values, format);
-    (void)vsnprintf(message, sizeof message, format, values);
+    report_formatted(out, km_status_meaning(status), status, format, values);
     va_end(values);
-    report(out, km_status_meaning(status), status, message, 0);
     return EXIT_REFUSED;
 }
 
 int output_misused(output *out, const char *format, ...) {
-    char message[1024];
     va_list values;
     va_start(values, format);
-    (void)vsnprintf(message, sizeof message, format, values);
+    report_formatted(out, "misuse", KM_E_INVALID, format, values);
     va_end(values);
-    report(out, "misuse", KM_E_INVALID, message, 0);
     return EXIT_MISUSE;
 }
 

@@ -26,9 +26,10 @@ static int done(output *out, const char *path, const char *what, uint64_t size) 
 int verb_create(output *out, const arguments *given) {
     const char *path = given->operands[0];
     bool sparse = given->given & OPTION_SPARSE;
+    /* Sole: what cannot be made durable is taken away again, and nobody may be using it by then. */
     km_options options = {.access = KM_WRITE,
                           .size = given->size,
-                          .flags = KM_OPEN_NEW | (sparse ? KM_OPEN_SPARSE : 0),
+                          .flags = KM_OPEN_NEW | KM_OPEN_SOLE | (sparse ? KM_OPEN_SPARSE : 0),
                           .init = go_on};
     km_map *map = NULL;
 
@@ -37,13 +38,17 @@ int verb_create(output *out, const arguments *given) {
     if (status == KM_E_CANCELLED) {
         return output_failed(out, status, "cancelled: \"%s\" was not made", path);
     }
-    if (status == KM_OK) {
-        status = km_flush(map, 0, 0, KM_FLUSH_DURABLE);
+    if (status != KM_OK) {
+        return output_refused(out, status);
     }
-    int exit_status = status == KM_OK ? EXIT_FINE : output_refused(out, status);
+    status = km_flush(map, 0, 0, KM_FLUSH_DURABLE);
     (void)km_close(map);
-    if (exit_status != EXIT_FINE) {
-        return exit_status;
+    if (status != KM_OK && !console_remove(path)) {
+        return output_failed(out, status, "%s; \"%s\" was made and could not be taken away again",
+                             km_error_message(), path);
+    }
+    if (status != KM_OK) {
+        return output_refused(out, status);
     }
 
     if (!out->json) {

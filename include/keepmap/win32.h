@@ -2,9 +2,9 @@
  * keepmap/win32.h - the Win32 file-mapping calls, on every system.
  *
  * On Windows this is <windows.h>. On POSIX systems it declares the calls that keepmap supplies
- * itself, with Windows' semantics down to the error code. A call keeps its Win32 name in the source;
- * its link name carries the prefix kmw_, so that libkeepmap never collides with another library
- * that has a CreateFileA of its own.
+ * itself, with Windows' semantics down to the error code. A call keeps its Win32 name in the
+ * source; its link name carries the prefix kmw_, so that libkeepmap never collides with another
+ * library that has a CreateFileA of its own.
  *
  * What differs from Windows by design, on POSIX:
  *   - WCHAR is char16_t: a wide literal is u"..." and never L"...". TCHAR is char.
@@ -54,11 +54,11 @@ extern "C" {
 
 KMW_EXPORT BOOL CloseHandle(HANDLE handle) KMW_AS(CloseHandle);
 KMW_EXPORT BOOL DuplicateHandle(HANDLE source_process, HANDLE source, HANDLE target_process,
-                                LPHANDLE target, DWORD access, BOOL inherit,
-                                DWORD options) KMW_AS(DuplicateHandle);
+                                LPHANDLE target, DWORD access, BOOL inherit, DWORD options)
+    KMW_AS(DuplicateHandle);
 KMW_EXPORT BOOL GetHandleInformation(HANDLE handle, LPDWORD flags) KMW_AS(GetHandleInformation);
-KMW_EXPORT BOOL SetHandleInformation(HANDLE handle, DWORD mask,
-                                     DWORD flags) KMW_AS(SetHandleInformation);
+KMW_EXPORT BOOL SetHandleInformation(HANDLE handle, DWORD mask, DWORD flags)
+    KMW_AS(SetHandleInformation);
 
 /* Errors and text --------------------------------------------------------------------------- */
 
@@ -68,34 +68,35 @@ KMW_EXPORT void SetLastError(DWORD code) KMW_AS(SetLastError);
 /* FORMAT_MESSAGE_FROM_SYSTEM for the codes of win32_types.h, FORMAT_MESSAGE_FROM_STRING for text
  * of one's own (without inserts: FORMAT_MESSAGE_IGNORE_INSERTS is implied). English only. */
 KMW_EXPORT DWORD FormatMessageA(DWORD flags, LPCVOID source, DWORD code, DWORD language,
-                                LPSTR buffer, DWORD size,
-                                va_list *arguments) KMW_AS(FormatMessageA);
+                                LPSTR buffer, DWORD size, va_list *arguments)
+    KMW_AS(FormatMessageA);
 KMW_EXPORT DWORD FormatMessageW(DWORD flags, LPCVOID source, DWORD code, DWORD language,
-                                LPWSTR buffer, DWORD size,
-                                va_list *arguments) KMW_AS(FormatMessageW);
+                                LPWSTR buffer, DWORD size, va_list *arguments)
+    KMW_AS(FormatMessageW);
 KMW_EXPORT HLOCAL LocalFree(HLOCAL memory) KMW_AS(LocalFree);
 
 /* CP_UTF8, and CP_ACP and CP_THREAD_ACP, which are UTF-8 here. Others: ERROR_INVALID_PARAMETER. */
 KMW_EXPORT int MultiByteToWideChar(UINT page, DWORD flags, LPCSTR from, int from_length, LPWSTR to,
                                    int to_length) KMW_AS(MultiByteToWideChar);
 KMW_EXPORT int WideCharToMultiByte(UINT page, DWORD flags, LPCWSTR from, int from_length, LPSTR to,
-                                   int to_length, LPCSTR substitute,
-                                   LPBOOL substituted) KMW_AS(WideCharToMultiByte);
+                                   int to_length, LPCSTR substitute, LPBOOL substituted)
+    KMW_AS(WideCharToMultiByte);
 
 /* Files ------------------------------------------------------------------------------------- */
 
-KMW_EXPORT HANDLE CreateFileA(LPCSTR path, DWORD access, DWORD share, LPSECURITY_ATTRIBUTES security,
-                              DWORD disposition, DWORD flags, HANDLE like) KMW_AS(CreateFileA);
+KMW_EXPORT HANDLE CreateFileA(LPCSTR path, DWORD access, DWORD share,
+                              LPSECURITY_ATTRIBUTES security, DWORD disposition, DWORD flags,
+                              HANDLE like) KMW_AS(CreateFileA);
 KMW_EXPORT HANDLE CreateFileW(LPCWSTR path, DWORD access, DWORD share,
                               LPSECURITY_ATTRIBUTES security, DWORD disposition, DWORD flags,
                               HANDLE like) KMW_AS(CreateFileW);
 /* With an OVERLAPPED: at its offset, synchronously; the file pointer then stands behind it. */
-KMW_EXPORT BOOL ReadFile(HANDLE file, LPVOID to, DWORD length, LPDWORD done,
-                         LPOVERLAPPED at) KMW_AS(ReadFile);
-KMW_EXPORT BOOL WriteFile(HANDLE file, LPCVOID from, DWORD length, LPDWORD done,
-                          LPOVERLAPPED at) KMW_AS(WriteFile);
-KMW_EXPORT DWORD SetFilePointer(HANDLE file, LONG low, PLONG high,
-                                DWORD method) KMW_AS(SetFilePointer);
+KMW_EXPORT BOOL ReadFile(HANDLE file, LPVOID to, DWORD length, LPDWORD done, LPOVERLAPPED at)
+    KMW_AS(ReadFile);
+KMW_EXPORT BOOL WriteFile(HANDLE file, LPCVOID from, DWORD length, LPDWORD done, LPOVERLAPPED at)
+    KMW_AS(WriteFile);
+KMW_EXPORT DWORD SetFilePointer(HANDLE file, LONG low, PLONG high, DWORD method)
+    KMW_AS(SetFilePointer);
 KMW_EXPORT BOOL SetFilePointerEx(HANDLE file, LARGE_INTEGER distance, PLARGE_INTEGER position,
                                  DWORD method) KMW_AS(SetFilePointerEx);
 KMW_EXPORT BOOL SetEndOfFile(HANDLE file) KMW_AS(SetEndOfFile);
@@ -120,10 +121,10 @@ KMW_EXPORT BOOL UnlockFileEx(HANDLE file, DWORD reserved, DWORD length_low, DWOR
 
 KMW_EXPORT DWORD GetFileAttributesA(LPCSTR path) KMW_AS(GetFileAttributesA);
 KMW_EXPORT DWORD GetFileAttributesW(LPCWSTR path) KMW_AS(GetFileAttributesW);
-KMW_EXPORT BOOL GetFileAttributesExA(LPCSTR path, GET_FILEEX_INFO_LEVELS level,
-                                     LPVOID information) KMW_AS(GetFileAttributesExA);
-KMW_EXPORT BOOL GetFileAttributesExW(LPCWSTR path, GET_FILEEX_INFO_LEVELS level,
-                                     LPVOID information) KMW_AS(GetFileAttributesExW);
+KMW_EXPORT BOOL GetFileAttributesExA(LPCSTR path, GET_FILEEX_INFO_LEVELS level, LPVOID information)
+    KMW_AS(GetFileAttributesExA);
+KMW_EXPORT BOOL GetFileAttributesExW(LPCWSTR path, GET_FILEEX_INFO_LEVELS level, LPVOID information)
+    KMW_AS(GetFileAttributesExW);
 KMW_EXPORT BOOL DeleteFileA(LPCSTR path) KMW_AS(DeleteFileA);
 KMW_EXPORT BOOL DeleteFileW(LPCWSTR path) KMW_AS(DeleteFileW);
 KMW_EXPORT BOOL MoveFileExA(LPCSTR from, LPCSTR to, DWORD flags) KMW_AS(MoveFileExA);
@@ -133,15 +134,15 @@ KMW_EXPORT BOOL ReplaceFileA(LPCSTR replaced, LPCSTR replacement, LPCSTR backup,
 KMW_EXPORT BOOL ReplaceFileW(LPCWSTR replaced, LPCWSTR replacement, LPCWSTR backup, DWORD flags,
                              LPVOID exclude, LPVOID reserved) KMW_AS(ReplaceFileW);
 KMW_EXPORT BOOL GetDiskFreeSpaceExA(LPCSTR directory, PULARGE_INTEGER available,
-                                    PULARGE_INTEGER total,
-                                    PULARGE_INTEGER unused) KMW_AS(GetDiskFreeSpaceExA);
+                                    PULARGE_INTEGER total, PULARGE_INTEGER unused)
+    KMW_AS(GetDiskFreeSpaceExA);
 KMW_EXPORT BOOL GetDiskFreeSpaceExW(LPCWSTR directory, PULARGE_INTEGER available,
-                                    PULARGE_INTEGER total,
-                                    PULARGE_INTEGER unused) KMW_AS(GetDiskFreeSpaceExW);
-KMW_EXPORT DWORD GetFullPathNameA(LPCSTR path, DWORD size, LPSTR buffer,
-                                  LPSTR *name) KMW_AS(GetFullPathNameA);
-KMW_EXPORT DWORD GetFullPathNameW(LPCWSTR path, DWORD size, LPWSTR buffer,
-                                  LPWSTR *name) KMW_AS(GetFullPathNameW);
+                                    PULARGE_INTEGER total, PULARGE_INTEGER unused)
+    KMW_AS(GetDiskFreeSpaceExW);
+KMW_EXPORT DWORD GetFullPathNameA(LPCSTR path, DWORD size, LPSTR buffer, LPSTR *name)
+    KMW_AS(GetFullPathNameA);
+KMW_EXPORT DWORD GetFullPathNameW(LPCWSTR path, DWORD size, LPWSTR buffer, LPWSTR *name)
+    KMW_AS(GetFullPathNameW);
 KMW_EXPORT DWORD GetTempPathA(DWORD size, LPSTR buffer) KMW_AS(GetTempPathA);
 KMW_EXPORT DWORD GetTempPathW(DWORD size, LPWSTR buffer) KMW_AS(GetTempPathW);
 
@@ -149,16 +150,15 @@ KMW_EXPORT DWORD GetTempPathW(DWORD size, LPWSTR buffer) KMW_AS(GetTempPathW);
 
 /* Over a file. Pagefile-backed and named sections: ERROR_NOT_SUPPORTED as yet. */
 KMW_EXPORT HANDLE CreateFileMappingA(HANDLE file, LPSECURITY_ATTRIBUTES security, DWORD protection,
-                                     DWORD size_high, DWORD size_low,
-                                     LPCSTR name) KMW_AS(CreateFileMappingA);
+                                     DWORD size_high, DWORD size_low, LPCSTR name)
+    KMW_AS(CreateFileMappingA);
 KMW_EXPORT HANDLE CreateFileMappingW(HANDLE file, LPSECURITY_ATTRIBUTES security, DWORD protection,
-                                     DWORD size_high, DWORD size_low,
-                                     LPCWSTR name) KMW_AS(CreateFileMappingW);
+                                     DWORD size_high, DWORD size_low, LPCWSTR name)
+    KMW_AS(CreateFileMappingW);
 KMW_EXPORT LPVOID MapViewOfFile(HANDLE section, DWORD access, DWORD offset_high, DWORD offset_low,
                                 SIZE_T length) KMW_AS(MapViewOfFile);
-KMW_EXPORT LPVOID MapViewOfFileEx(HANDLE section, DWORD access, DWORD offset_high,
-                                  DWORD offset_low, SIZE_T length,
-                                  LPVOID address) KMW_AS(MapViewOfFileEx);
+KMW_EXPORT LPVOID MapViewOfFileEx(HANDLE section, DWORD access, DWORD offset_high, DWORD offset_low,
+                                  SIZE_T length, LPVOID address) KMW_AS(MapViewOfFileEx);
 KMW_EXPORT BOOL UnmapViewOfFile(LPCVOID address) KMW_AS(UnmapViewOfFile);
 /* Starts writing; durable only with FlushFileBuffers on the file after it. */
 KMW_EXPORT BOOL FlushViewOfFile(LPCVOID address, SIZE_T length) KMW_AS(FlushViewOfFile);
@@ -166,15 +166,15 @@ KMW_EXPORT BOOL FlushViewOfFile(LPCVOID address, SIZE_T length) KMW_AS(FlushView
 KMW_EXPORT SIZE_T VirtualQuery(LPCVOID address, PMEMORY_BASIC_INFORMATION information,
                                SIZE_T length) KMW_AS(VirtualQuery);
 /* On views: only towards less than the view was mapped with. */
-KMW_EXPORT BOOL VirtualProtect(LPVOID address, SIZE_T length, DWORD protection,
-                               PDWORD before) KMW_AS(VirtualProtect);
+KMW_EXPORT BOOL VirtualProtect(LPVOID address, SIZE_T length, DWORD protection, PDWORD before)
+    KMW_AS(VirtualProtect);
 KMW_EXPORT BOOL VirtualLock(LPVOID address, SIZE_T length) KMW_AS(VirtualLock);
 KMW_EXPORT BOOL VirtualUnlock(LPVOID address, SIZE_T length) KMW_AS(VirtualUnlock);
 KMW_EXPORT BOOL PrefetchVirtualMemory(HANDLE process, ULONG_PTR count,
-                                      PWIN32_MEMORY_RANGE_ENTRY ranges,
-                                      ULONG flags) KMW_AS(PrefetchVirtualMemory);
-KMW_EXPORT BOOL QueryWorkingSetEx(HANDLE process, PVOID information,
-                                  DWORD size) KMW_AS(QueryWorkingSetEx);
+                                      PWIN32_MEMORY_RANGE_ENTRY ranges, ULONG flags)
+    KMW_AS(PrefetchVirtualMemory);
+KMW_EXPORT BOOL QueryWorkingSetEx(HANDLE process, PVOID information, DWORD size)
+    KMW_AS(QueryWorkingSetEx);
 /* On oneself only: copies that fail (ERROR_PARTIAL_COPY) where a load or a store would kill. */
 KMW_EXPORT BOOL ReadProcessMemory(HANDLE process, LPCVOID from, LPVOID to, SIZE_T length,
                                   SIZE_T *done) KMW_AS(ReadProcessMemory);

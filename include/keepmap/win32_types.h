@@ -77,9 +77,7 @@ typedef const TCHAR *LPCTSTR;
 #endif
 
 typedef union _LARGE_INTEGER {
-    __extension__ struct {
-        KMW_LOW_HIGH(DWORD, LowPart, LONG, HighPart)
-    };
+    __extension__ struct { KMW_LOW_HIGH(DWORD, LowPart, LONG, HighPart) };
     struct {
         KMW_LOW_HIGH(DWORD, LowPart, LONG, HighPart)
     } u;
@@ -87,9 +85,7 @@ typedef union _LARGE_INTEGER {
 } LARGE_INTEGER, *PLARGE_INTEGER;
 
 typedef union _ULARGE_INTEGER {
-    __extension__ struct {
-        KMW_LOW_HIGH(DWORD, LowPart, DWORD, HighPart)
-    };
+    __extension__ struct { KMW_LOW_HIGH(DWORD, LowPart, DWORD, HighPart) };
     struct {
         KMW_LOW_HIGH(DWORD, LowPart, DWORD, HighPart)
     } u;
@@ -133,7 +129,10 @@ typedef struct _BY_HANDLE_FILE_INFORMATION {
     DWORD nFileIndexLow;
 } BY_HANDLE_FILE_INFORMATION, *PBY_HANDLE_FILE_INFORMATION, *LPBY_HANDLE_FILE_INFORMATION;
 
-typedef enum _GET_FILEEX_INFO_LEVELS { GetFileExInfoStandard, GetFileExMaxInfoLevel } GET_FILEEX_INFO_LEVELS;
+typedef enum _GET_FILEEX_INFO_LEVELS {
+    GetFileExInfoStandard,
+    GetFileExMaxInfoLevel
+} GET_FILEEX_INFO_LEVELS;
 
 typedef struct _WIN32_FILE_ATTRIBUTE_DATA {
     DWORD dwFileAttributes;

@@ -250,8 +250,21 @@ static void advise(const kmw_file *file) {
 #endif
 }
 
-/* The steps between the descriptor and the caller's handle, the irrevocable ones last. */
-static DWORD make_handle(const creation *request, const opened *found, HANDLE *handle) {
+/*
+ * Was the file deleted or replaced after it was opened and before it was claimed? What has no name
+ * may also have been opened so: through /proc.
+ */
+static bool has_gone(const creation *request, const kmw_file *file) {
+    struct stat facts;
+    return S_ISREG(file->type) && fstat(file->descriptor, &facts) == 0 && facts.st_nlink == 0 &&
+           !(stat(request->path->text, &facts) == 0 && kmw_file_is(file, &facts));
+}
+
+/*
+ * The steps between the descriptor and the caller's handle, the irrevocable ones last. *gone: it
+ * has to be opened again, the file was deleted before it could be claimed.
+ */
+static DWORD make_handle(const creation *request, const opened *found, HANDLE *handle, bool *gone) {
     kmw_file *file =
         kmw_file_new(found->descriptor, found->open_flags, &found->facts, request->path->text,
                      request->access, request->share, request->flags);
@@ -260,6 +273,10 @@ static DWORD make_handle(const creation *request, const opened *found, HANDLE *h
     }
     HANDLE made = NULL;
     DWORD error = kmw_file_claim(file);
+    if (error == ERROR_SUCCESS && file->enforced && has_gone(request, file)) {
+        *gone = true;
+        error = ERROR_FILE_NOT_FOUND;
+    }
     if (error == ERROR_SUCCESS && (request->flags & FILE_FLAG_DELETE_ON_CLOSE)) {
         error = kmw_file_delete_on_close(file, request->path->text);
     }
@@ -284,17 +301,21 @@ static DWORD make_handle(const creation *request, const opened *found, HANDLE *h
     return error;
 }
 
-/* Takes back a file that was made here and that nobody else has found yet. */
+/* Takes back a file that was made here and that nobody else has found yet. Its facts are asked for
+ * anew: that they could not be had may be why it goes. */
 static void undo_creation(const creation *request, const opened *made) {
     struct stat facts;
-    if (lstat(request->path->text, &facts) == 0 && facts.st_dev == made->facts.st_dev &&
-        facts.st_ino == made->facts.st_ino) {
+    struct stat own;
+    if (lstat(request->path->text, &facts) == 0 && fstat(made->descriptor, &own) == 0 &&
+        facts.st_dev == own.st_dev && facts.st_ino == own.st_ino) {
         (void)unlink(request->path->text); /* the error that led here is the one to tell */
     }
 }
 
-static DWORD create(creation *request, HANDLE *handle, bool *created) {
+/* One attempt. */
+static DWORD create_once(creation *request, HANDLE *handle, bool *created, bool *gone) {
     opened file = {.descriptor = -1};
+    *gone = false;
     DWORD error = open_by_disposition(request, &file);
     if (error == ERROR_SUCCESS) {
         error = check_kind(request, &file);
@@ -303,7 +324,7 @@ static DWORD create(creation *request, HANDLE *handle, bool *created) {
         error = make_blocking(&file);
     }
     if (error == ERROR_SUCCESS) {
-        error = make_handle(request, &file, handle);
+        error = make_handle(request, &file, handle, gone);
     }
     if (error == ERROR_SUCCESS) {
         *created = file.created;
@@ -315,6 +336,15 @@ static DWORD create(creation *request, HANDLE *handle, bool *created) {
     }
     if (file.descriptor >= 0) {
         close(file.descriptor);
+    }
+    return error;
+}
+
+static DWORD create(creation *request, HANDLE *handle, bool *created) {
+    bool gone = true;
+    DWORD error = ERROR_FILE_NOT_FOUND;
+    for (int round = 0; gone && round < MOST_ROUNDS; ++round) {
+        error = create_once(request, handle, created, &gone);
     }
     return error;
 }

@@ -22,11 +22,22 @@ static void close_if_open(int *descriptor) {
     }
 }
 
-/* The claims and locks go with the descriptors; a section keeps what it needs through its own. */
+/* It is not a forked child's business. */
+static bool is_to_be_deleted(const kmw_file *file) {
+    return file->delete_path != NULL && file->opener == getpid();
+}
+
+/*
+ * The claims and locks go with the descriptors; a section keeps what it needs through its own. But
+ * what is to be deleted stays claimed until it is: nobody who does not share deleting may open it
+ * in between.
+ */
 static void last_handle(kmw_object *object) {
     kmw_file *file = (kmw_file *)object;
-    close_if_open(&file->lock_descriptor);
-    close_if_open(&file->descriptor);
+    kmw_file_locks_drop(file);
+    if (!is_to_be_deleted(file)) {
+        close_if_open(&file->descriptor);
+    }
 }
 
 /* What has been put in its place since it was opened is not ours to delete. */
@@ -45,14 +56,13 @@ static void delete_if_same(const kmw_file *file) {
 
 static void destroy(kmw_object *object) {
     kmw_file *file = (kmw_file *)object;
-    if (file->delete_path != NULL && file->opener == getpid()) {
+    if (is_to_be_deleted(file)) {
         delete_if_same(file);
     }
     close_if_open(&file->delete_pin);
     close_if_open(&file->lock_descriptor);
     close_if_open(&file->descriptor);
     kmw_file_locks_destroy(file);
-    pthread_mutex_destroy(&file->growth_mutex);
     free(file->delete_path);
     free(file);
 }
@@ -62,10 +72,11 @@ static const kmw_class file_class = {KMW_FILE, last_handle, destroy};
 kmw_file *kmw_file_new(int descriptor, int open_flags, const struct stat *facts, const char *path,
                        DWORD access, DWORD share, DWORD flags) {
     const size_t path_size = path != NULL ? strlen(path) + 1 : 0;
-    kmw_file *file = calloc(1, sizeof *file + path_size);
+    kmw_file *file = malloc(sizeof *file + path_size);
     if (file == NULL) {
         return NULL;
     }
+    *file = (kmw_file){0};
     if (path != NULL) {
         file->path = (char *)(file + 1);
         memcpy(file->path, path, path_size);
@@ -87,7 +98,7 @@ kmw_file *kmw_file_new(int descriptor, int open_flags, const struct stat *facts,
     file->flags = flags;
     file->opener = -1;
     file->delete_pin = -1;
-    pthread_mutex_init(&file->growth_mutex, NULL);
+    file->mutexes = kmw_file_mutexes_choose();
     kmw_file_locks_init(file);
     return file;
 }
@@ -275,22 +286,25 @@ DWORD kmw_file_grow(kmw_file *file, off_t old_size, off_t size) {
     if (is_past_own_limit(size)) {
         return ERROR_DISK_FULL;
     }
-    pthread_mutex_lock(&file->growth_mutex);
+    pthread_mutex_lock(&file->mutexes->size);
     kmw_sharing_begin_growth(file->descriptor);
     int error = grow_alone(file, size);
     kmw_sharing_end_growth(file->descriptor);
-    pthread_mutex_unlock(&file->growth_mutex);
+    pthread_mutex_unlock(&file->mutexes->size);
     return error == 0 ? ERROR_SUCCESS : error_of_growth(error);
 }
 
 DWORD kmw_file_cut(kmw_file *file, off_t size) {
-    DWORD refused = kmw_sharing_bar_mapping(file->descriptor);
-    if (refused != ERROR_SUCCESS) {
-        return refused;
+    /* The bar belongs to the description: of two threads, the first to be done would lift it. */
+    pthread_mutex_lock(&file->mutexes->size);
+    DWORD result = kmw_sharing_bar_mapping(file->descriptor);
+    if (result == ERROR_SUCCESS) {
+        int error = set_size(file->descriptor, size);
+        kmw_sharing_lift_bar(file->descriptor);
+        result = error == 0 ? ERROR_SUCCESS : kmw_error_of_errno(error);
     }
-    int error = set_size(file->descriptor, size);
-    kmw_sharing_lift_bar(file->descriptor);
-    return error == 0 ? ERROR_SUCCESS : kmw_error_of_errno(error);
+    pthread_mutex_unlock(&file->mutexes->size);
+    return result;
 }
 
 static int open_again(const char *path, int open_flags) {
@@ -301,32 +315,16 @@ static int open_again(const char *path, int open_flags) {
     return descriptor;
 }
 
-/* By its path, in a third of the time that /proc takes, if that leads to the same file still. */
-static int open_same(const kmw_file *file, int open_flags) {
-    if (file->path == NULL || !S_ISREG(file->type)) {
-        return -1;
-    }
-    struct stat facts;
-    int descriptor = open_again(file->path, open_flags);
-    if (descriptor >= 0 && (fstat(descriptor, &facts) != 0 || facts.st_dev != file->device ||
-                            facts.st_ino != file->inode)) {
-        close(descriptor);
-        return -1;
-    }
-    return descriptor;
+bool kmw_file_is(const kmw_file *file, const struct stat *facts) {
+    return facts->st_dev == file->device && facts->st_ino == file->inode;
 }
 
-int kmw_file_reopen(const kmw_file *file, int open_flags) {
+static int open_by_descriptor(const kmw_file *file, int open_flags) {
     static const char *const directories[] = {"/proc/self/fd", "/dev/fd"};
     char path[32];
-    open_flags |= O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    int descriptor = open_same(file, open_flags);
-    if (descriptor >= 0) {
-        return descriptor;
-    }
     for (size_t i = 0; i < sizeof directories / sizeof directories[0]; ++i) {
         (void)snprintf(path, sizeof path, "%s/%d", directories[i], file->descriptor);
-        descriptor = open_again(path, open_flags);
+        int descriptor = open_again(path, open_flags);
         if (descriptor >= 0 || (errno != ENOENT && errno != ENOTDIR)) {
             return descriptor;
         }
@@ -336,6 +334,30 @@ int kmw_file_reopen(const kmw_file *file, int open_flags) {
         return -1;
     }
     return fcntl(file->descriptor, F_DUPFD_CLOEXEC, 0);
+}
+
+int kmw_file_open_again(const kmw_file *file, kmw_way way, int open_flags) {
+    open_flags |= O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    if (way == KMW_BY_DESCRIPTOR) {
+        return open_by_descriptor(file, open_flags);
+    }
+    if (file->path == NULL || !S_ISREG(file->type)) {
+        errno = ENOENT;
+        return -1;
+    }
+    return open_again(file->path, open_flags);
+}
+
+int kmw_file_reopen(const kmw_file *file, int open_flags) {
+    struct stat facts;
+    int descriptor = kmw_file_open_again(file, KMW_BY_PATH, open_flags);
+    if (descriptor >= 0 && fstat(descriptor, &facts) == 0 && kmw_file_is(file, &facts)) {
+        return descriptor;
+    }
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    return kmw_file_open_again(file, KMW_BY_DESCRIPTOR, open_flags);
 }
 
 kmw_use kmw_file_use(HANDLE handle, DWORD access, kmw_file **file) {

@@ -4,12 +4,12 @@
 #ifndef KMW_FILE_H
 #define KMW_FILE_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "file_mutexes.h"
 #include "handle_table.h"
 
 struct kmw_lock_range; /* file_lock.c: one range that LockFileEx holds */
@@ -24,8 +24,8 @@ typedef struct kmw_file {
     DWORD share;    /* FILE_SHARE_* */
     DWORD flags;    /* FILE_FLAG_* */
     bool enforced;  /* sharing is enforced on this file system */
-    atomic_bool sparse;           /* growth allocates nothing */
-    pthread_mutex_t growth_mutex; /* one thread at a time grows it; nothing is locked inside */
+    atomic_bool sparse; /* growth allocates nothing */
+    kmw_file_mutexes *mutexes;
     dev_t device;
     ino_t inode;
 
@@ -35,9 +35,7 @@ typedef struct kmw_file {
     char *delete_path; /* absolute; NULL unless FILE_FLAG_DELETE_ON_CLOSE */
     int delete_pin;    /* then: keeps the inode's number from being used again; else -1 */
 
-    pthread_mutex_t lock_ranges_mutex;  /* guards what follows; a leaf, nothing is locked inside */
-    pthread_cond_t lock_ranges_changed; /* a range was removed */
-    struct kmw_lock_range *lock_ranges;
+    struct kmw_lock_range *lock_ranges; /* this and the next: guarded by mutexes->ranges */
     int lock_descriptor; /* for exclusive locks through a read-only handle; -1 until needed */
 } kmw_file;
 
@@ -79,6 +77,14 @@ DWORD kmw_file_cut(kmw_file *file, off_t size);
  */
 int kmw_file_reopen(const kmw_file *file, int open_flags);
 
+/*
+ * The two ways to it. By the path that was opened takes a third of the time, but may lead to
+ * another file by now: what comes of it is only to be used once kmw_file_is has said so.
+ */
+typedef enum kmw_way { KMW_BY_PATH, KMW_BY_DESCRIPTOR } kmw_way;
+int kmw_file_open_again(const kmw_file *file, kmw_way way, int open_flags);
+bool kmw_file_is(const kmw_file *file, const struct stat *facts);
+
 /* use_begin for a file, checking that the handle has all of `access`: ERROR_ACCESS_DENIED else. */
 kmw_use kmw_file_use(HANDLE handle, DWORD access, kmw_file **file);
 
@@ -91,6 +97,8 @@ DWORD kmw_file_rights(DWORD access);
  */
 bool kmw_file_is_locked(kmw_file *file, off_t offset, off_t length, bool writing);
 void kmw_file_locks_init(kmw_file *file);
+/* After the last handle: no range is held any more. */
+void kmw_file_locks_drop(kmw_file *file);
 void kmw_file_locks_destroy(kmw_file *file);
 
 #endif /* KMW_FILE_H */

@@ -14,6 +14,7 @@
 #include "file.h"
 #include "last_error.h"
 #include "sharing.h"
+#include "signal_hold.h"
 
 /* A place in the file, or none: then it is the file pointer, or the end for appending. */
 typedef struct place {
@@ -191,6 +192,14 @@ static DWORD read_file(kmw_file *file, DWORD access, void *to, DWORD length, DWO
     return ERROR_SUCCESS;
 }
 
+/* What the system would send besides an error; 0: nothing. */
+static int signal_of_writing(const kmw_file *file) {
+    if (S_ISREG(file->type)) {
+        return kmw_signal_of_growth();
+    }
+    return S_ISFIFO(file->type) || S_ISSOCK(file->type) ? SIGPIPE : 0;
+}
+
 static DWORD write_file(kmw_file *file, DWORD access, const void *from, DWORD length, DWORD *done,
                         LPOVERLAPPED at) {
     place where;
@@ -203,8 +212,13 @@ static DWORD write_file(kmw_file *file, DWORD access, const void *from, DWORD le
     if (is_locked(file, &where, length, true)) {
         return ERROR_LOCK_VIOLATION;
     }
+    kmw_signal_hold hold;
+    kmw_signal_hold_begin(&hold, signal_of_writing(file));
     int error = write_all(file, from, length, &where, done);
-    finish_at(file, &where, *done, at);
+    kmw_signal_hold_end(&hold);
+    if (error == 0 || *done > 0) {
+        finish_at(file, &where, *done, at);
+    }
     return error == 0 ? ERROR_SUCCESS : error_of_io(file, error);
 }
 

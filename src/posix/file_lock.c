@@ -31,7 +31,8 @@ typedef struct kmw_lock_range {
     uint64_t offset, length; /* as asked for */
     off_t first, last;       /* for the kernel */
     bool exclusive;
-    bool held; /* false: waiting for somebody else's lock */
+    bool held;           /* false: waiting for somebody else's lock */
+    unsigned generation; /* the process whose thread waits */
 } range;
 
 #if !defined(F_OFD_SETLK)
@@ -83,7 +84,7 @@ static struct flock lock_of(short type, off_t first, off_t last) {
         .l_type = type, .l_whence = SEEK_SET, .l_start = first, .l_len = last - first + 1};
 }
 
-/* With lock_ranges_mutex held, all below to acquire. */
+/* With mutexes->ranges held, all below to acquire. */
 
 static int descriptor_of_locks(const kmw_file *file) {
     return file->lock_descriptor >= 0 ? file->lock_descriptor : file->descriptor;
@@ -139,6 +140,9 @@ static bool is_in_the_way(const range *other, const range *wanted) {
     if (!overlap(other, wanted)) {
         return false;
     }
+    if (!other->held && other->generation != kmw_fork_generation()) {
+        return false; /* a thread of the parent's waits for it there */
+    }
     return wanted->exclusive || (other->exclusive && !other->held);
 }
 
@@ -162,7 +166,7 @@ static void take_out(kmw_file *file, range *entry) {
         link = &(*link)->next;
     }
     *link = entry->next;
-    pthread_cond_broadcast(&file->lock_ranges_changed);
+    pthread_cond_broadcast(&file->mutexes->ranges_changed);
 }
 
 /*
@@ -190,9 +194,9 @@ static int move_to_writable(kmw_file *file) {
 static int wait_for(kmw_file *file, const struct flock *piece) {
     struct flock request = *piece;
     int descriptor = descriptor_of_locks(file);
-    pthread_mutex_unlock(&file->lock_ranges_mutex);
+    pthread_mutex_unlock(&file->mutexes->ranges);
     int error = lock_call(descriptor, F_OFD_SETLKW, &request);
-    pthread_mutex_lock(&file->lock_ranges_mutex);
+    pthread_mutex_lock(&file->mutexes->ranges);
     if (error == 0 && descriptor != descriptor_of_locks(file)) {
         struct flock stray = lock_of(F_UNLCK, piece->l_start, piece->l_start + piece->l_len - 1);
         (void)lock_call(descriptor, F_OFD_SETLK, &stray); /* they moved meanwhile */
@@ -226,7 +230,7 @@ static int hold(kmw_file *file, range *wanted, bool wait) {
             if (!wait) {
                 return EAGAIN;
             }
-            pthread_cond_wait(&file->lock_ranges_changed, &file->lock_ranges_mutex);
+            pthread_cond_wait(&file->mutexes->ranges_changed, &file->mutexes->ranges);
         }
         struct flock refused;
         int error = try_to_hold(file, wanted, &refused);
@@ -269,9 +273,10 @@ static DWORD lock_file(kmw_file *file, uint64_t offset, uint64_t length, bool ex
     set_range(wanted, offset, length);
     wanted->exclusive = exclusive;
     wanted->held = false;
-    pthread_mutex_lock(&file->lock_ranges_mutex);
+    wanted->generation = kmw_fork_generation();
+    pthread_mutex_lock(&file->mutexes->ranges);
     int error = hold(file, wanted, wait);
-    pthread_mutex_unlock(&file->lock_ranges_mutex);
+    pthread_mutex_unlock(&file->mutexes->ranges);
     if (error != 0) {
         free(wanted);
     }
@@ -280,7 +285,7 @@ static DWORD lock_file(kmw_file *file, uint64_t offset, uint64_t length, bool ex
 
 static DWORD unlock_file(kmw_file *file, uint64_t offset, uint64_t length) {
     range *found = NULL;
-    pthread_mutex_lock(&file->lock_ranges_mutex);
+    pthread_mutex_lock(&file->mutexes->ranges);
     for (range *r = file->lock_ranges; r != NULL; r = r->next) {
         if (r->held && r->offset == offset && r->length == length &&
             (found == NULL || r->exclusive)) {
@@ -291,7 +296,7 @@ static DWORD unlock_file(kmw_file *file, uint64_t offset, uint64_t length) {
         take_out(file, found);
         settle_less(file, found);
     }
-    pthread_mutex_unlock(&file->lock_ranges_mutex);
+    pthread_mutex_unlock(&file->mutexes->ranges);
     free(found);
     return found != NULL ? ERROR_SUCCESS : ERROR_NOT_LOCKED;
 }
@@ -378,30 +383,45 @@ bool kmw_file_is_locked(kmw_file *file, off_t offset, off_t length, bool writing
     range asked = {.exclusive = writing};
     set_range(&asked, (uint64_t)offset, (uint64_t)length);
     bool own = false;
-    pthread_mutex_lock(&file->lock_ranges_mutex);
+    pthread_mutex_lock(&file->mutexes->ranges);
     for (const range *r = file->lock_ranges; writing && !own && r != NULL; r = r->next) {
         own = r->held && !r->exclusive && r->length > 0 && overlap(r, &asked);
     }
     struct flock request = lock_of(writing ? F_WRLCK : F_RDLCK, asked.first, asked.last);
     bool others = !own && lock_call(descriptor_of_locks(file), F_OFD_GETLK, &request) == 0 &&
                   request.l_type != F_UNLCK;
-    pthread_mutex_unlock(&file->lock_ranges_mutex);
+    pthread_mutex_unlock(&file->mutexes->ranges);
     return own || others;
 }
 
 void kmw_file_locks_init(kmw_file *file) {
-    pthread_mutex_init(&file->lock_ranges_mutex, NULL);
-    pthread_cond_init(&file->lock_ranges_changed, NULL);
     file->lock_ranges = NULL;
     file->lock_descriptor = -1;
 }
 
-void kmw_file_locks_destroy(kmw_file *file) {
+static void forget_ranges(kmw_file *file) {
     while (file->lock_ranges != NULL) {
         range *next = file->lock_ranges->next;
         free(file->lock_ranges);
         file->lock_ranges = next;
     }
-    pthread_cond_destroy(&file->lock_ranges_changed);
-    pthread_mutex_destroy(&file->lock_ranges_mutex);
+}
+
+void kmw_file_locks_drop(kmw_file *file) {
+    pthread_mutex_lock(&file->mutexes->ranges);
+    bool some = file->lock_ranges != NULL;
+    forget_ranges(file);
+    if (file->lock_descriptor >= 0) {
+        close(file->lock_descriptor);
+        file->lock_descriptor = -1;
+    } else if (some && file->opener == getpid()) {
+        /* The descriptor may live on. A forked child's share of the locks is not for it to end. */
+        struct flock all = lock_of(F_UNLCK, 0, KMW_SHARING_BASE - 1);
+        (void)lock_call(file->descriptor, F_OFD_SETLK, &all);
+    }
+    pthread_mutex_unlock(&file->mutexes->ranges);
+}
+
+void kmw_file_locks_destroy(kmw_file *file) {
+    forget_ranges(file);
 }

@@ -17,55 +17,85 @@
 #include "sharing.h"
 #include "text.h"
 
-#define SHARE_ALL (FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
-
 /* ---- Questions ---- */
 
-/* A descriptor to ask about sharing; -1 if there is nothing to ask, or no way to. */
-static int open_to_ask(const char *path, const struct stat *facts) {
-    if (!S_ISREG(facts->st_mode)) {
-        return -1;
-    }
-    const int flags = O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY;
-    int descriptor = open(path, O_RDONLY | flags);
-    if (descriptor < 0 && errno == EACCES) {
-        descriptor = open(path, O_WRONLY | flags);
-    }
+static int open_once(const char *path, int how) {
+    int descriptor;
+    do {
+        descriptor = open(path, how | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY);
+    } while (descriptor < 0 && errno == EINTR);
     return descriptor;
 }
 
-DWORD kmw_name_check_sharing(const char *path, const struct stat *facts, DWORD access) {
-    int descriptor = open_to_ask(path, facts);
-    if (descriptor < 0) {
+/* *descriptor to claim the file with; -1 if there is nothing to claim, or no permission to. */
+static DWORD open_to_claim(const char *path, const struct stat *facts, int *descriptor) {
+    *descriptor = -1;
+    if (!S_ISREG(facts->st_mode)) {
         return ERROR_SUCCESS;
     }
-    bool refused = kmw_sharing_is_refused(descriptor, access, SHARE_ALL);
-    close(descriptor);
-    return refused ? ERROR_SHARING_VIOLATION : ERROR_SUCCESS;
-}
-
-bool kmw_name_is_mapped(const char *path, const struct stat *facts) {
-    int descriptor = open_to_ask(path, facts);
-    if (descriptor < 0) {
-        return false;
+    *descriptor = open_once(path, O_RDONLY);
+    if (*descriptor < 0 && errno == EACCES) {
+        *descriptor = open_once(path, O_WRONLY);
     }
-    bool mapped = kmw_sharing_is_mapped(descriptor);
-    close(descriptor);
-    return mapped;
+    if (*descriptor >= 0 || (errno != EMFILE && errno != ENFILE && errno != ENOMEM)) {
+        return ERROR_SUCCESS; /* a name gone, or become another thing, is noticed by its user */
+    }
+    return kmw_error_of_errno(errno);
 }
 
-DWORD kmw_name_check_replacing(const char *path, const struct stat *facts) {
+#define CLAIM_ROUNDS 8
+
+/* Does the path lead to what the descriptor is? Nobody who claims changes that any more. */
+static bool is_still_there(const char *path, int descriptor, struct stat *facts) {
+    struct stat claimed;
+    return fstat(descriptor, &claimed) == 0 && lstat(path, facts) == 0 &&
+           claimed.st_dev == facts->st_dev && claimed.st_ino == facts->st_ino;
+}
+
+DWORD kmw_name_claim(const char *path, struct stat *facts, DWORD access, DWORD share, int *claim) {
+    *claim = -1;
+    for (int round = 0; round < CLAIM_ROUNDS; ++round) {
+        int descriptor;
+        DWORD error = open_to_claim(path, facts, &descriptor);
+        if (descriptor < 0) {
+            return error;
+        }
+        error = kmw_sharing_claim_name(descriptor, access, share);
+        if (error == ERROR_SUCCESS && is_still_there(path, descriptor, facts)) {
+            *claim = descriptor;
+            return ERROR_SUCCESS;
+        }
+        close(descriptor);
+        if (error != ERROR_SUCCESS) {
+            return error;
+        }
+    }
+    return ERROR_SHARING_VIOLATION;
+}
+
+void kmw_name_let_go(int claim) {
+    if (claim >= 0) {
+        close(claim);
+    }
+}
+
+bool kmw_name_is_mapped(int claim) {
+    return claim >= 0 && kmw_sharing_is_mapped(claim);
+}
+
+DWORD kmw_name_claim_to_replace(const char *path, struct stat *facts, int *claim) {
+    *claim = -1;
     if (S_ISDIR(facts->st_mode) || (kmw_attributes_of(facts) & FILE_ATTRIBUTE_READONLY)) {
         return ERROR_ACCESS_DENIED;
     }
-    int descriptor = open_to_ask(path, facts);
-    if (descriptor < 0) {
-        return ERROR_SUCCESS;
-    }
     /* Sharing nothing is refused by everybody who has it open. */
-    bool used = kmw_sharing_is_refused(descriptor, DELETE, 0) || kmw_sharing_is_mapped(descriptor);
-    close(descriptor);
-    return used ? ERROR_ACCESS_DENIED : ERROR_SUCCESS;
+    DWORD error = kmw_name_claim(path, facts, DELETE, 0, claim);
+    if (error == ERROR_SUCCESS && kmw_name_is_mapped(*claim)) {
+        close(*claim);
+        *claim = -1;
+        error = ERROR_SHARING_VIOLATION;
+    }
+    return error == ERROR_SHARING_VIOLATION ? ERROR_ACCESS_DENIED : error;
 }
 
 /* ---- Entries ---- */
@@ -265,25 +295,32 @@ BOOL GetFileAttributesExW(LPCWSTR path, GET_FILEEX_INFO_LEVELS level, LPVOID inf
 
 /* ---- Deleting ---- */
 
-static DWORD delete_name(const char *path) {
-    struct stat facts;
-    if (lstat(path, &facts) != 0) {
-        return errno == ENOENT ? kmw_error_of_missing(path) : kmw_error_of_errno(errno);
-    }
-    if (S_ISDIR(facts.st_mode)) {
-        return ERROR_ACCESS_DENIED;
-    }
-    DWORD error = kmw_name_check_sharing(path, &facts, DELETE);
-    if (error != ERROR_SUCCESS) {
-        return error;
-    }
-    if ((kmw_attributes_of(&facts) & FILE_ATTRIBUTE_READONLY) || kmw_name_is_mapped(path, &facts)) {
+/* Of a file that has been claimed. */
+static DWORD delete_claimed(const char *path, const struct stat *facts, int claim) {
+    if ((kmw_attributes_of(facts) & FILE_ATTRIBUTE_READONLY) || kmw_name_is_mapped(claim)) {
         return ERROR_ACCESS_DENIED;
     }
     if (unlink(path) != 0) {
         return errno == ENOENT ? kmw_error_of_missing(path) : kmw_error_of_errno(errno);
     }
     return ERROR_SUCCESS;
+}
+
+static DWORD delete_name(const char *path) {
+    struct stat facts;
+    int claim;
+    if (lstat(path, &facts) != 0) {
+        return errno == ENOENT ? kmw_error_of_missing(path) : kmw_error_of_errno(errno);
+    }
+    if (S_ISDIR(facts.st_mode)) {
+        return ERROR_ACCESS_DENIED;
+    }
+    DWORD error = kmw_name_claim(path, &facts, DELETE, KMW_SHARE_ALL, &claim);
+    if (error == ERROR_SUCCESS) {
+        error = delete_claimed(path, &facts, claim);
+        kmw_name_let_go(claim);
+    }
+    return error;
 }
 
 BOOL DeleteFileA(LPCSTR path) {

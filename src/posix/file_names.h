@@ -11,22 +11,28 @@
 
 #include "text.h"
 
-/*
- * May the file at `path` be opened with `access` (specific rights) by somebody who shares
- * everything? ERROR_SHARING_VIOLATION if not. `facts` as lstat said: what is no regular file is
- * not asked about, nor is one that the caller may neither read nor write, since there is no way to
- * ask then.
- */
-DWORD kmw_name_check_sharing(const char *path, const struct stat *facts, DWORD access);
-
-/* Is the regular file mapped, by anybody? */
-bool kmw_name_is_mapped(const char *path, const struct stat *facts);
+#define KMW_SHARE_ALL (FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
 
 /*
- * May it be replaced by renaming another over it? ERROR_ACCESS_DENIED for a directory, a file that
- * is read-only, mapped, or open with a right to its data or to delete it.
+ * Claims the file at `path` as one who opens it with `access` (specific rights) and shares `share`,
+ * until *claim is closed: nobody who does not share that gets it while its name changes.
+ * ERROR_SHARING_VIOLATION if somebody's claim forbids it. `facts` as lstat said, and once more when
+ * another file has the name by now. *claim is -1, and all is well, for what is no regular file, or
+ * one that the caller may neither read nor write, since there is no way to ask then.
  */
-DWORD kmw_name_check_replacing(const char *path, const struct stat *facts);
+DWORD kmw_name_claim(const char *path, struct stat *facts, DWORD access, DWORD share, int *claim);
+
+/* What kmw_name_claim gave; -1 is fine. */
+void kmw_name_let_go(int claim);
+
+/*
+ * Claims what is to be replaced by renaming another over it. ERROR_ACCESS_DENIED for a directory, a
+ * file that is read-only, mapped, or open with a right to its data or to delete it.
+ */
+DWORD kmw_name_claim_to_replace(const char *path, struct stat *facts, int *claim);
+
+/* Is what was claimed mapped, by anybody? */
+bool kmw_name_is_mapped(int claim);
 
 /* Are these two spellings of one directory entry? (Two links to one file are not.) */
 bool kmw_name_is_same(const char *one, const char *other);
@@ -45,10 +51,11 @@ void kmw_name_parent(const char *path, kmw_path *parent);
 
 /*
  * Moves a regular file to another file system: a copy with its permissions and times, put in place
- * at once, then the original deleted. If only that last step fails the original stays, and the move
- * has succeeded, as documented.
+ * at once, and if it is to be durable on the disk, then the original deleted. If only that last
+ * step fails, or is forbidden by somebody's view, the original stays, and the move has succeeded,
+ * as documented. ERROR_SHARING_VIOLATION, and nothing done, while somebody may write to the
+ * original.
  */
-DWORD kmw_move_across(const char *from, const struct stat *facts, const char *to, bool replace,
-                      bool durable);
+DWORD kmw_move_across(const char *from, const char *to, bool replace, bool durable);
 
 #endif /* KMW_FILE_NAMES_H */

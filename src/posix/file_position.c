@@ -36,12 +36,16 @@ static DWORD find_target(const kmw_file *file, LONGLONG distance, DWORD method, 
 }
 
 /* Moves the file pointer, unless it would end above `highest`. */
-static DWORD seek(HANDLE handle, LONGLONG distance, DWORD method, off_t highest, off_t *position) {
-    kmw_file *file;
+static DWORD seek_file(const kmw_file *file, LONGLONG distance, DWORD method, off_t highest,
+                       off_t *position) {
     off_t target = 0;
-    kmw_use use = kmw_file_use(handle, 0, &file);
-    if (use.object == NULL) {
-        return ERROR_INVALID_HANDLE;
+    if (method == FILE_CURRENT && highest == INT64_MAX) {
+        /* In one step: threads that each move it a bit further do not undo each other's. */
+        target = lseek(file->descriptor, distance, SEEK_CUR);
+        if (target >= 0) {
+            *position = target;
+            return ERROR_SUCCESS;
+        }
     }
     DWORD error = find_target(file, distance, method, &target);
     if (error == ERROR_SUCCESS && target < 0) {
@@ -53,10 +57,20 @@ static DWORD seek(HANDLE handle, LONGLONG distance, DWORD method, off_t highest,
     if (error == ERROR_SUCCESS && lseek(file->descriptor, target, SEEK_SET) < 0) {
         error = error_of_seek(errno);
     }
-    kmw_use_end(use);
     if (error == ERROR_SUCCESS) {
         *position = target;
     }
+    return error;
+}
+
+static DWORD seek(HANDLE handle, LONGLONG distance, DWORD method, off_t highest, off_t *position) {
+    kmw_file *file;
+    kmw_use use = kmw_file_use(handle, 0, &file);
+    if (use.object == NULL) {
+        return ERROR_INVALID_HANDLE;
+    }
+    DWORD error = seek_file(file, distance, method, highest, position);
+    kmw_use_end(use);
     return error;
 }
 

@@ -15,6 +15,8 @@
 #include "file_facts.h"
 #include "file_names.h"
 #include "last_error.h"
+#include "sharing.h"
+#include "signal_hold.h"
 #include "text.h"
 
 enum { BUFFER_SIZE = 256 * 1024 };
@@ -118,19 +120,16 @@ static int open_draft(const char *to, kmw_path *name) {
     return mkostemp(name->text, O_CLOEXEC);
 }
 
-DWORD kmw_move_across(const char *from, const struct stat *facts, const char *to, bool replace,
-                      bool durable) {
-    int source = open(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (source < 0) {
-        return kmw_error_of_errno(errno);
-    }
+/* Writes the copy and gives it the name. `source` as opened to read. */
+static DWORD copy_across(int source, const char *from, const struct stat *facts, const char *to,
+                         bool replace, bool durable) {
     kmw_path draft;
     int target = open_draft(to, &draft);
     if (target < 0) {
-        int error = errno;
-        close(source);
-        return kmw_name_error(error, from, to);
+        return kmw_name_error(errno, from, to);
     }
+    kmw_signal_hold hold;
+    kmw_signal_hold_begin(&hold, kmw_signal_of_growth());
     int error = copy_contents(source, target, facts->st_size);
     if (error == 0) {
         error = copy_facts(target, facts);
@@ -138,7 +137,7 @@ DWORD kmw_move_across(const char *from, const struct stat *facts, const char *to
     if (error == 0 && durable && fsync(target) != 0) {
         error = errno;
     }
-    close(source);
+    kmw_signal_hold_end(&hold);
     if (close(target) != 0 && error == 0) {
         error = errno;
     }
@@ -149,6 +148,26 @@ DWORD kmw_move_across(const char *from, const struct stat *facts, const char *to
         (void)unlink(draft.text); /* the first error is the one to tell */
         return kmw_name_error(error, from, to);
     }
-    (void)unlink(from); /* as promised: staying is no failure */
-    return ERROR_SUCCESS;
+    return durable ? kmw_name_sync(to) : ERROR_SUCCESS;
+}
+
+/* Nobody may write to what is copied, nor begin to. */
+DWORD kmw_move_across(const char *from, const char *to, bool replace, bool durable) {
+    int source = open(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (source < 0) {
+        return kmw_error_of_errno(errno);
+    }
+    DWORD error = kmw_sharing_claim_name(source, FILE_READ_DATA, KMW_SHARE_ALL & ~FILE_SHARE_WRITE);
+    struct stat facts;
+    if (error == ERROR_SUCCESS && fstat(source, &facts) != 0) {
+        error = kmw_error_of_errno(errno);
+    }
+    if (error == ERROR_SUCCESS) {
+        error = copy_across(source, from, &facts, to, replace, durable);
+    }
+    if (error == ERROR_SUCCESS && !kmw_sharing_is_mapped(source)) {
+        (void)unlink(from); /* as promised: staying is no failure */
+    }
+    close(source);
+    return error;
 }

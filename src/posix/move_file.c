@@ -24,26 +24,61 @@ static DWORD check_flags(DWORD flags) {
     return flags & ~KNOWN_FLAGS ? ERROR_INVALID_PARAMETER : ERROR_SUCCESS;
 }
 
-/* What must hold of an existing target. */
-static DWORD check_target(const struct stat *source, const char *to, const struct stat *target,
-                          bool replace) {
-    if (!replace) {
-        return ERROR_ALREADY_EXISTS;
-    }
-    if (S_ISDIR(source->st_mode)) {
-        return ERROR_ACCESS_DENIED;
-    }
-    return kmw_name_check_replacing(to, target);
-}
-
 static DWORD rename_or_copy(const char *from, const struct stat *source, const char *to,
                             DWORD flags) {
     bool replace = flags & MOVEFILE_REPLACE_EXISTING;
     int error = kmw_name_rename(from, to, replace);
     if (error == EXDEV && (flags & MOVEFILE_COPY_ALLOWED) && S_ISREG(source->st_mode)) {
-        return kmw_move_across(from, source, to, replace, flags & MOVEFILE_WRITE_THROUGH);
+        return kmw_move_across(from, to, replace, flags & MOVEFILE_WRITE_THROUGH);
     }
     return error == 0 ? ERROR_SUCCESS : kmw_name_error(error, from, to);
+}
+
+/* rename(2) leaves both names of one file alone. */
+static DWORD move_onto_link(const char *from, struct stat *source, const char *to, DWORD flags) {
+    int claim;
+    if (!(flags & MOVEFILE_REPLACE_EXISTING)) {
+        return ERROR_ALREADY_EXISTS;
+    }
+    DWORD error = kmw_name_claim_to_replace(to, source, &claim);
+    if (error != ERROR_SUCCESS) {
+        return error;
+    }
+    error = unlink(from) == 0 ? ERROR_SUCCESS : kmw_error_of_errno(errno);
+    kmw_name_let_go(claim);
+    return error;
+}
+
+static DWORD move_onto_existing(const char *from, const struct stat *source, const char *to,
+                                struct stat *target, DWORD flags) {
+    int claim;
+    if (!(flags & MOVEFILE_REPLACE_EXISTING)) {
+        return ERROR_ALREADY_EXISTS;
+    }
+    if (S_ISDIR(source->st_mode)) {
+        return ERROR_ACCESS_DENIED;
+    }
+    DWORD error = kmw_name_claim_to_replace(to, target, &claim);
+    if (error != ERROR_SUCCESS) {
+        return error;
+    }
+    error = rename_or_copy(from, source, to, flags);
+    kmw_name_let_go(claim);
+    return error;
+}
+
+/* `target` NULL: there is none yet. */
+static DWORD move_claiming(const char *from, struct stat *source, const char *to,
+                           struct stat *target, DWORD flags) {
+    int claim;
+    DWORD error = kmw_name_claim(from, source, DELETE, KMW_SHARE_ALL, &claim);
+    if (error != ERROR_SUCCESS) {
+        return error;
+    }
+    error = target == NULL ? rename_or_copy(from, source, to, flags)
+                           : move_onto_existing(from, source, to, target, flags);
+    kmw_name_let_go(claim);
+    return error;
 }
 
 static DWORD move_name(const char *from, const char *to, DWORD flags) {
@@ -52,27 +87,23 @@ static DWORD move_name(const char *from, const char *to, DWORD flags) {
     if (lstat(from, &source) != 0) {
         return errno == ENOENT ? kmw_error_of_missing(from) : kmw_error_of_errno(errno);
     }
-    DWORD error = kmw_name_check_sharing(from, &source, DELETE);
-    if (error != ERROR_SUCCESS) {
-        return error;
+    bool exists = lstat(to, &target) == 0;
+    if (!exists && errno != ENOENT) {
+        return kmw_error_of_errno(errno);
     }
-    bool two_links = false;
-    if (lstat(to, &target) == 0) {
-        if (kmw_name_is_same(from, to)) {
-            return ERROR_SUCCESS;
+    DWORD error;
+    if (exists && kmw_name_is_same(from, to)) {
+        int claim;
+        error = kmw_name_claim(from, &source, DELETE, KMW_SHARE_ALL, &claim);
+        if (error == ERROR_SUCCESS) {
+            kmw_name_let_go(claim);
         }
-        error = check_target(&source, to, &target, flags & MOVEFILE_REPLACE_EXISTING);
-        two_links = source.st_dev == target.st_dev && source.st_ino == target.st_ino;
-    } else if (errno != ENOENT) {
-        error = kmw_error_of_errno(errno);
-    }
-    if (error != ERROR_SUCCESS) {
         return error;
     }
-    if (!two_links) {
-        error = rename_or_copy(from, &source, to, flags);
-    } else if (unlink(from) != 0) { /* rename(2) leaves both names of one file alone */
-        error = kmw_error_of_errno(errno);
+    if (exists && source.st_dev == target.st_dev && source.st_ino == target.st_ino) {
+        error = move_onto_link(from, &source, to, flags);
+    } else {
+        error = move_claiming(from, &source, to, exists ? &target : NULL, flags);
     }
     if (error == ERROR_SUCCESS && (flags & MOVEFILE_WRITE_THROUGH)) {
         error = kmw_name_sync(to);

@@ -11,6 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "last_error.h"
+
 int kmw_page_map_open(void) {
     return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 }
@@ -18,7 +20,13 @@ int kmw_page_map_open(void) {
 bool kmw_page_map_read(int page_map, const void *address, size_t count, uint64_t *entries) {
     const uintptr_t page = (uintptr_t)address / (uintptr_t)sysconf(_SC_PAGESIZE);
     const size_t bytes = count * sizeof *entries;
+    errno = 0; /* fewer bytes than asked for are no error of pread's */
     return pread(page_map, entries, bytes, (off_t)(page * sizeof *entries)) == (ssize_t)bytes;
+}
+
+DWORD kmw_page_map_error(int error) {
+    const bool is_passing = error == EMFILE || error == ENFILE || error == ENOMEM;
+    return is_passing ? kmw_error_of_errno(error) : ERROR_NOT_SUPPORTED;
 }
 
 /* msync's MS_INVALIDATE is refused for locked memory, and on Linux does nothing else. */
@@ -68,6 +76,7 @@ bool kmw_mapping_at(const void *address, uintptr_t top, kmw_mapping *mapping) {
     kmw_mapping found = gap;
     char *line = NULL;
     size_t size = 0;
+    bool read = false;
     while (getline(&line, &size, maps) > 0) {
         kmw_mapping next;
         if (!parse_mapping(line, &next)) {
@@ -75,15 +84,17 @@ bool kmw_mapping_at(const void *address, uintptr_t top, kmw_mapping *mapping) {
         }
         if (wanted < next.start) {
             gap.end = next.start < top ? next.start : top;
+            read = true;
             break;
         }
         if (wanted < next.end) {
             found = next;
+            read = true;
             break;
         }
         gap.start = next.end;
     }
-    const bool read = ferror(maps) == 0;
+    read = read || feof(maps) != 0; /* want of memory ends it too, and is no gap */
     free(line);
     (void)fclose(maps);
     if (read) {

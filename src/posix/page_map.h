@@ -8,15 +8,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <keepmap/win32.h>
+
 /* One page, as /proc/self/pagemap shows it to everybody. */
 #define KMW_PAGE_PRESENT ((uint64_t)1 << 63)
 #define KMW_PAGE_SWAPPED ((uint64_t)1 << 62)
 #define KMW_PAGE_SHARED ((uint64_t)1 << 61) /* a file's page, or shared memory's */
 
-/* -1 where the system does not tell. Closed with close. */
+/* -1 and errno where the system does not tell. Closed with close. */
 int kmw_page_map_open(void);
-/* The entries of `count` pages from `address` on. */
+/* The entries of `count` pages from `address` on. false: errno. */
 bool kmw_page_map_read(int page_map, const void *address, size_t count, uint64_t *entries);
+
+/* What either's errno is called: ERROR_NOT_SUPPORTED, unless it is want of descriptors or memory.
+ */
+DWORD kmw_page_map_error(int error);
 
 /* Has the page got a private copy? Such is a page of a copy-on-write mapping after a store. */
 static inline bool kmw_page_is_copied(uint64_t entry) {

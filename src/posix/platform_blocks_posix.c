@@ -118,6 +118,34 @@ DWORD km_platform_size_allowed(const WCHAR *directory, uint64_t size) {
     return try_size(path.text, (off_t)size);
 }
 
+/*
+ * File systems let nobody go to a position that no file of theirs can have. Asked of another
+ * description, since the file pointer is the handle's.
+ */
+static bool is_past_positions(const kmw_file *file, off_t size) {
+    int descriptor = kmw_file_reopen(file, O_RDONLY);
+    if (descriptor < 0) {
+        return false;
+    }
+    bool past = lseek(descriptor, size, SEEK_SET) < 0 && (errno == EINVAL || errno == EOVERFLOW);
+    close(descriptor);
+    return past;
+}
+
+DWORD km_platform_growth_allowed(HANDLE file, uint64_t size) {
+    if (size > KM_SIZE_MAX || is_past_own_limit(size)) {
+        return ERROR_FILE_TOO_LARGE;
+    }
+    kmw_file *opened = NULL;
+    kmw_use use = kmw_file_use(file, FILE_WRITE_DATA, &opened);
+    if (use.object == NULL) {
+        return ERROR_SUCCESS;
+    }
+    bool past = is_past_positions(opened, (off_t)size);
+    kmw_use_end(use);
+    return past ? ERROR_FILE_TOO_LARGE : ERROR_SUCCESS;
+}
+
 /* ---- Holes --------------------------------------------------------------------------------- */
 
 #if defined(SEEK_DATA) && defined(SEEK_HOLE)
@@ -246,6 +274,20 @@ static DWORD clone_file(int from, int to) {
     return ERROR_NOT_SUPPORTED;
 }
 #endif
+
+/* A file written as a whole is cached in large folios, and a store dirties the whole of one. */
+void km_platform_uncache(HANDLE file) {
+#if defined(POSIX_FADV_DONTNEED)
+    kmw_file *opened = NULL;
+    kmw_use use = kmw_file_use(file, 0, &opened);
+    if (use.object != NULL) {
+        (void)posix_fadvise(opened->descriptor, 0, 0, POSIX_FADV_DONTNEED);
+        kmw_use_end(use);
+    }
+#else
+    (void)file;
+#endif
+}
 
 DWORD km_platform_clone(HANDLE from, HANDLE to) {
     file_pair pair;

@@ -124,7 +124,11 @@ static DWORD anchor(kmw_path *path) {
         error = ERROR_FILENAME_EXCED_RANGE;
     } else if (is_text) { /* else a directory above has a name that UTF-16 cannot say: stay relative
                            */
-        snprintf(path->text, sizeof path->text, "%s%s%s", absolute, length == 1 ? "" : "/", name);
+        memcpy(path->text, absolute, length);
+        if (length > 1) {
+            path->text[length++] = '/';
+        }
+        memcpy(path->text + length, name, strlen(name) + 1);
     }
     free(absolute);
     return error;
@@ -378,25 +382,94 @@ DWORD km_platform_match_permissions(HANDLE file, const WCHAR *like) {
     return error;
 }
 
+DWORD km_platform_set_permissions(HANDLE file, uint32_t permissions) {
+    kmw_file *opened = NULL;
+    kmw_use use = kmw_file_use(file, 0, &opened);
+    if (use.object == NULL) {
+        return GetLastError();
+    }
+    DWORD error = fchmod(opened->descriptor, (mode_t)permissions & 07777) == 0
+                      ? ERROR_SUCCESS
+                      : kmw_error_of_errno(errno);
+    kmw_use_end(use);
+    return error;
+}
+
 /* ---- Directories and sharing --------------------------------------------------------------- */
 
+static int open_directory(const kmw_path *path) {
+    kmw_path directory;
+    directory_of(path, &directory);
+    return open(directory.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* EINVAL: this file system has no such thing as an unsynced directory. */
+static DWORD sync_directory(int descriptor) {
+    return fsync(descriptor) == 0 || errno == EINVAL ? ERROR_SUCCESS : kmw_error_of_errno(errno);
+}
+
+/* All of the file system, for want of a way to the directory that matters. */
+static DWORD sync_file_system(int descriptor) {
+#ifdef __linux__
+    return syncfs(descriptor) == 0 ? ERROR_SUCCESS : kmw_error_of_errno(errno);
+#else
+    (void)descriptor;
+    return ERROR_NOT_SUPPORTED;
+#endif
+}
+
+/* Who may make files in a directory need not be allowed to read, and so to open it. */
 DWORD km_platform_sync_directory(const WCHAR *path) {
     kmw_path text;
-    kmw_path directory;
     DWORD error = kmw_path_from_utf16(path, &text);
     if (error != ERROR_SUCCESS) {
         return error;
     }
-    directory_of(&text, &directory);
-    int descriptor = open(directory.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0) {
-        return error_of_path(errno, directory.text);
+    int descriptor = open_directory(&text);
+    if (descriptor >= 0) {
+        error = sync_directory(descriptor);
+        close(descriptor);
+        return error;
     }
-    /* EINVAL: this file system has no such thing as an unsynced directory. */
-    if (fsync(descriptor) != 0 && errno != EINVAL) {
-        error = kmw_error_of_errno(errno);
+    error = error_of_path(errno, text.text);
+    if (error == ERROR_ACCESS_DENIED) {
+        descriptor = open(text.text, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     }
-    close(descriptor);
+    if (descriptor >= 0) {
+        error = sync_file_system(descriptor);
+        close(descriptor);
+    }
+    return error;
+}
+
+DWORD km_platform_sync_entry(HANDLE file, const WCHAR *path) {
+    kmw_path text;
+    struct stat entry;
+    kmw_file *opened = NULL;
+    DWORD error = kmw_path_from_utf16(path, &text);
+    if (error != ERROR_SUCCESS) {
+        return error;
+    }
+    kmw_use use = kmw_file_use(file, 0, &opened);
+    if (use.object == NULL) {
+        return GetLastError();
+    }
+    if (fstat(opened->descriptor, &entry) == 0 && entry.st_nlink == 0) {
+        kmw_use_end(use);
+        return ERROR_SUCCESS; /* deleted: there is no entry any more */
+    }
+    int descriptor = open_directory(&text);
+    const char *name = text.text + directory_length(text.text);
+    if (descriptor >= 0 && fstatat(descriptor, name, &entry, AT_SYMLINK_NOFOLLOW) == 0 &&
+        kmw_file_is(opened, &entry)) {
+        error = sync_directory(descriptor);
+    } else {
+        error = sync_file_system(opened->descriptor);
+    }
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    kmw_use_end(use);
     return error;
 }
 

@@ -16,13 +16,18 @@
 #include "handle_table.h"
 #include "last_error.h"
 
+/* The address may be any, NULL as well, of which C's own arithmetic wants to know nothing. */
+static void *behind(const void *address, size_t bytes) {
+    return (void *)((uintptr_t)address + bytes);
+}
+
 #if defined(__linux__)
 int kmw_copy_through_kernel(void *to, const void *from, size_t length, size_t *done) {
     const pid_t self = getpid();
     *done = 0;
     while (*done < length) {
-        const struct iovec target = {(char *)to + *done, length - *done};
-        const struct iovec source = {(char *)(uintptr_t)from + *done, length - *done};
+        const struct iovec target = {behind(to, *done), length - *done};
+        const struct iovec source = {behind(from, *done), length - *done};
         const ssize_t copied = process_vm_readv(self, &target, 1, &source, 1, 0);
         if (copied < 0) {
             return errno;
@@ -67,8 +72,8 @@ int kmw_copy_through_pipe(void *to, const void *from, size_t length, size_t *don
     }
     int error = 0;
     while (*done < length && error == 0) {
-        char *target = (char *)to + *done;
-        const char *source = (const char *)from + *done;
+        char *target = behind(to, *done);
+        const char *source = behind(from, *done);
         const size_t bytes = piece(target, source, length - *done, page_size);
         error = copy_piece(ends, target, source, bytes);
         *done += error == 0 ? bytes : 0;

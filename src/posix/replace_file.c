@@ -28,19 +28,24 @@ typedef struct replacing {
     DWORD flags;
     struct stat old; /* of the replaced file */
     struct stat new; /* of the replacement */
+    int claims[3];   /* on the three files */
 } replacing;
 
-static DWORD look_up(const char *path, struct stat *facts, DWORD access) {
+static DWORD look_up(const char *path, struct stat *facts, DWORD access, int *claim) {
     if (lstat(path, facts) != 0) {
         return errno == ENOENT ? kmw_error_of_missing(path) : kmw_error_of_errno(errno);
     }
     if (!S_ISREG(facts->st_mode) || (kmw_attributes_of(facts) & FILE_ATTRIBUTE_READONLY)) {
         return ERROR_ACCESS_DENIED;
     }
-    return kmw_name_check_sharing(path, facts, access);
+    return kmw_name_claim(path, facts, access, KMW_SHARE_ALL, claim);
 }
 
-static DWORD check_backup(const replacing *what) {
+static bool is_file(const struct stat *one, const struct stat *other) {
+    return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
+}
+
+static DWORD check_backup(replacing *what) {
     struct stat facts;
     if (kmw_name_is_same(what->backup, what->replaced) ||
         kmw_name_is_same(what->backup, what->replacement)) {
@@ -51,28 +56,35 @@ static DWORD check_backup(const replacing *what) {
                : kmw_error_of_missing(what->backup) == ERROR_PATH_NOT_FOUND ? ERROR_PATH_NOT_FOUND
                                                                             : ERROR_SUCCESS;
     }
-    return kmw_name_check_replacing(what->backup, &facts);
+    if (is_file(&facts, &what->old)) {
+        what->backup = NULL; /* another link to the replaced file: the backup is there already */
+        return ERROR_SUCCESS;
+    }
+    if (is_file(&facts, &what->new)) {
+        return ERROR_SUCCESS; /* claimed, and it loses only a link */
+    }
+    return kmw_name_claim_to_replace(what->backup, &facts, &what->claims[2]);
 }
 
-/* In the order of Windows: the replaced file, the replacement, the backup. */
+/* Claims all three, in the order of Windows: the replaced file, the replacement, the backup. */
 static DWORD check(replacing *what) {
-    DWORD error = look_up(what->replaced, &what->old, FILE_READ_DATA | DELETE);
+    DWORD error = look_up(what->replaced, &what->old, FILE_READ_DATA | DELETE, &what->claims[0]);
     if (error != ERROR_SUCCESS) {
         return error;
     }
-    error = look_up(what->replacement, &what->new, FILE_READ_DATA | FILE_WRITE_DATA | DELETE);
+    error = look_up(what->replacement, &what->new, FILE_READ_DATA | FILE_WRITE_DATA | DELETE,
+                    &what->claims[1]);
     if (error != ERROR_SUCCESS) {
         return error;
     }
-    if (what->old.st_dev == what->new.st_dev && what->old.st_ino == what->new.st_ino) {
+    if (is_file(&what->old, &what->new)) {
         return ERROR_INVALID_PARAMETER;
     }
     if (what->backup != NULL) {
         return check_backup(what);
     }
     /* Without a backup the old file would have to be deleted, which its views forbid. */
-    return kmw_name_is_mapped(what->replaced, &what->old) ? ERROR_UNABLE_TO_REMOVE_REPLACED
-                                                          : ERROR_SUCCESS;
+    return kmw_name_is_mapped(what->claims[0]) ? ERROR_UNABLE_TO_REMOVE_REPLACED : ERROR_SUCCESS;
 }
 
 /* Gives the file at `path` owner and permissions of `like`; the owner as far as allowed. */
@@ -136,11 +148,9 @@ static DWORD move_with_backup(const replacing *what) {
     return error_of_move(error);
 }
 
-static DWORD replace(replacing *what) {
-    DWORD error = check(what);
-    if (error != ERROR_SUCCESS) {
-        return error;
-    }
+/* Of files that have been checked and claimed. */
+static DWORD replace_claimed(const replacing *what) {
+    DWORD error = ERROR_SUCCESS;
     const DWORD ignore = REPLACEFILE_IGNORE_MERGE_ERRORS | REPLACEFILE_IGNORE_ACL_ERRORS;
     int merged = give_permissions(what->replacement, &what->old);
     if (merged != 0 && !(what->flags & ignore)) {
@@ -169,6 +179,17 @@ static DWORD replace(replacing *what) {
     return error;
 }
 
+static DWORD replace(replacing *what) {
+    DWORD error = check(what);
+    if (error == ERROR_SUCCESS) {
+        error = replace_claimed(what);
+    }
+    for (size_t i = 0; i < sizeof what->claims / sizeof what->claims[0]; ++i) {
+        kmw_name_let_go(what->claims[i]);
+    }
+    return error;
+}
+
 static bool are_sound(const void *replaced, const void *replacement, DWORD flags,
                       const void *exclude, const void *reserved) {
     return replaced != NULL && replacement != NULL && !(flags & ~KNOWN_FLAGS) && exclude == NULL &&
@@ -178,7 +199,7 @@ static bool are_sound(const void *replaced, const void *replacement, DWORD flags
 BOOL ReplaceFileA(LPCSTR replaced, LPCSTR replacement, LPCSTR backup, DWORD flags, LPVOID exclude,
                   LPVOID reserved) {
     kmw_path paths[3];
-    replacing what = {paths[0].text, paths[1].text, NULL, flags, {0}, {0}};
+    replacing what = {paths[0].text, paths[1].text, NULL, flags, {0}, {0}, {-1, -1, -1}};
     if (!are_sound(replaced, replacement, flags, exclude, reserved)) {
         return kmw_fail(ERROR_INVALID_PARAMETER);
     }
@@ -199,7 +220,7 @@ BOOL ReplaceFileA(LPCSTR replaced, LPCSTR replacement, LPCSTR backup, DWORD flag
 BOOL ReplaceFileW(LPCWSTR replaced, LPCWSTR replacement, LPCWSTR backup, DWORD flags,
                   LPVOID exclude, LPVOID reserved) {
     kmw_path paths[3];
-    replacing what = {paths[0].text, paths[1].text, NULL, flags, {0}, {0}};
+    replacing what = {paths[0].text, paths[1].text, NULL, flags, {0}, {0}, {-1, -1, -1}};
     if (!are_sound(replaced, replacement, flags, exclude, reserved)) {
         return kmw_fail(ERROR_INVALID_PARAMETER);
     }

@@ -32,8 +32,9 @@ enum {
     DENIED_WRITE = 1 << 4,
     DENIED_READ = 1 << 5,
     USED_DELETE = 1 << 6,
+    RENAMING = 1 << 7, /* or deleting: gone soon */
 };
-#define CLAIMS 7
+#define CLAIMS 8
 #define GROWTH (KMW_SHARING_BASE + CLAIMS) /* the byte held while the file grows */
 
 /* Behind the bytes: the areas of descriptions that may only write, one a claim. */
@@ -44,7 +45,7 @@ enum {
 #define CLAIM_TRIES 6
 #define FIRST_PAUSE_NS 32000L
 
-/* A bar is held while a file changes its size, which takes the file system longer. */
+/* A bar is held while a file changes its size, or its name, which takes the file system longer. */
 #define BAR_TRIES 12
 
 #if defined(F_OFD_SETLK) && defined(F_OFD_GETLK)
@@ -220,13 +221,9 @@ static bool claims_of(DWORD access, DWORD share, unsigned *own, unsigned *others
     return used != 0;
 }
 
-DWORD kmw_sharing_claim(int descriptor, DWORD access, DWORD share, bool *enforced) {
-    unsigned own, others;
-    if (!claims_of(access, share, &own, &others)) {
-        *enforced = false;
-        return ERROR_SUCCESS;
-    }
-    for (int round = 0; round < CLAIM_TRIES; ++round) {
+static DWORD claim(int descriptor, unsigned own, unsigned others, bool *enforced) {
+    bool passing = false; /* is somebody in the way who will be gone soon? */
+    for (int round = 0; round < (passing ? BAR_TRIES : CLAIM_TRIES); ++round) {
         if (round > 0) {
             pause_at_random(round - 1);
         }
@@ -234,6 +231,9 @@ DWORD kmw_sharing_claim(int descriptor, DWORD access, DWORD share, bool *enforce
         int error = take(descriptor, own);
         if (error == 0) {
             error = ask(descriptor, others, &found);
+        }
+        if (error == 0 && found) {
+            error = ask(descriptor, RENAMING, &passing);
         }
         if (error == 0 && !found) {
             *enforced = true;
@@ -252,6 +252,23 @@ DWORD kmw_sharing_claim(int descriptor, DWORD access, DWORD share, bool *enforce
         }
     }
     return ERROR_SHARING_VIOLATION;
+}
+
+DWORD kmw_sharing_claim(int descriptor, DWORD access, DWORD share, bool *enforced) {
+    unsigned own, others;
+    if (!claims_of(access, share, &own, &others)) {
+        *enforced = false;
+        return ERROR_SUCCESS;
+    }
+    return claim(descriptor, own, others, enforced);
+}
+
+DWORD kmw_sharing_claim_name(int descriptor, DWORD access, DWORD share) {
+    unsigned own, others;
+    bool enforced;
+    return claims_of(access, share, &own, &others)
+               ? claim(descriptor, own | RENAMING, others, &enforced)
+               : ERROR_SUCCESS;
 }
 
 bool kmw_sharing_is_refused(int descriptor, DWORD access, DWORD share) {

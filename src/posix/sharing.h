@@ -8,6 +8,10 @@
  * so of two who come together at least one sees the other; whoever is refused lets go, and tries
  * again a few times after a short random pause, lest both step back for good.
  *
+ * Deleting and renaming claim the file too until that is done. So whoever has claimed what he
+ * opened and then sees that it has no name any more was too late, and opens again; and whoever sees
+ * that it has one keeps it.
+ *
  * Where the file system has no such locks, every claim succeeds and *enforced is false.
  */
 #ifndef KMW_SHARING_H
@@ -26,6 +30,12 @@
  * Access without data or DELETE bits claims nothing and forbids nothing.
  */
 DWORD kmw_sharing_claim(int descriptor, DWORD access, DWORD share, bool *enforced);
+
+/*
+ * The same for a call that deletes or renames the file, and closes the descriptor right after.
+ * Those who find it in their way wait for it a little longer than for a handle, which may stay.
+ */
+DWORD kmw_sharing_claim_name(int descriptor, DWORD access, DWORD share);
 
 /* Gives up what the description claims; for one that lives on. Closing it does the same. */
 void kmw_sharing_drop(int descriptor);

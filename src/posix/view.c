@@ -121,12 +121,11 @@ static DWORD place(kmw_view *view, void *address) {
 
 static DWORD map_section(kmw_section *section, DWORD handle_access, DWORD access, uint64_t offset,
                          uint64_t length, void *address, size_t reserved, void **base) {
-    kmw_view *view = calloc(1, sizeof *view);
+    kmw_view *view = malloc(sizeof *view);
     if (view == NULL) {
         return ERROR_NOT_ENOUGH_MEMORY;
     }
-    view->section = section;
-    view->reserved = reserved;
+    *view = (kmw_view){.section = section, .reserved = reserved};
     DWORD error = choose_protection(section, handle_access, access, view);
     if (error == ERROR_SUCCESS) {
         error = choose_range(section, offset, length, view);

@@ -92,7 +92,7 @@ void kmw_view_free(kmw_view *view);
 kmw_page_run kmw_view_run(const kmw_view *view, size_t page, size_t *end);
 /*
  * What VirtualQuery says of `page`, and up to which page, at most `limit`, that holds: a page of a
- * copy-on-write view that has been stored to is an ordinary writable one.
+ * copy-on-write view that has been stored to is an ordinary writable one, where the system tells.
  */
 DWORD kmw_view_page_protection(const kmw_view *view, size_t page, size_t limit, size_t *end);
 

@@ -4,7 +4,8 @@
  * A view may only be given less than it was mapped with; copy-on-write counts as reading. A page of
  * a shared view that becomes copy-on-write is mapped anew, privately: it is "detached". When it
  * becomes writable again, it returns to the section unless it has been stored to meanwhile, in
- * which case it stays private, as on Windows.
+ * which case it stays private, as on Windows. Where nobody can tell whether it has, it is left as
+ * it is, and the call fails: neither its stores nor later ones may be lost.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -49,33 +50,33 @@ kmw_page_run kmw_view_run(const kmw_view *view, size_t page, size_t *end) {
 }
 
 /*
- * Has `page` a private copy, and up to which page, at most `end`, is that the same? Where the
- * system does not tell, none has.
+ * Has `page` a private copy, and up to which page, at most `end`, is that the same? The page map is
+ * opened with the first question. false, errno: the system does not tell.
  */
-static bool copied_run(const kmw_view *view, int page_map, size_t page, size_t end,
+static bool copied_run(const kmw_view *view, int *page_map, size_t page, size_t end, bool *copied,
                        size_t *run_end) {
     const size_t page_size = kmw_page_size();
     uint64_t entries[BATCH];
-    bool copied = false;
+    *page_map = *page_map < 0 ? kmw_page_map_open() : *page_map;
     for (size_t at = page; at < end;) {
         const size_t count = end - at < BATCH ? end - at : BATCH;
-        if (page_map < 0 ||
-            !kmw_page_map_read(page_map, view->base + at * page_size, count, entries)) {
-            break;
+        if (*page_map < 0 ||
+            !kmw_page_map_read(*page_map, view->base + at * page_size, count, entries)) {
+            return false;
         }
         if (at == page) {
-            copied = kmw_page_is_copied(entries[0]);
+            *copied = kmw_page_is_copied(entries[0]);
         }
         for (size_t i = 0; i < count; ++i) {
-            if (kmw_page_is_copied(entries[i]) != copied) {
+            if (kmw_page_is_copied(entries[i]) != *copied) {
                 *run_end = at + i;
-                return copied;
+                return true;
             }
         }
         at += count;
     }
     *run_end = end;
-    return copied;
+    return true;
 }
 
 DWORD kmw_view_page_protection(const kmw_view *view, size_t page, size_t limit, size_t *end) {
@@ -86,11 +87,10 @@ DWORD kmw_view_page_protection(const kmw_view *view, size_t page, size_t limit, 
         const kmw_page_run run = kmw_view_run(view, at, &run_end);
         DWORD shown = run.protection;
         run_end = run_end < limit ? run_end : limit;
-        if (kmw_protection_of(run.protection)->copies) {
-            page_map = page_map < 0 ? kmw_page_map_open() : page_map;
-            if (copied_run(view, page_map, at, run_end, &run_end)) {
-                shown = kmw_protection_when_copied(run.protection);
-            }
+        bool copied = false;
+        if (kmw_protection_of(run.protection)->copies &&
+            copied_run(view, &page_map, at, run_end, &copied, &run_end) && copied) {
+            shown = kmw_protection_when_copied(run.protection);
         }
         if (at != page && shown != protection) {
             break;
@@ -133,16 +133,16 @@ static bool append(run_list *list, kmw_page_run run) {
     return true;
 }
 
-/* Pages [first, end), all in `run` now, as they are to be under `protection`. */
-static bool append_changed(run_list *list, const kmw_view *view, int page_map, kmw_page_run run,
+/* Pages [first, end), all in `run` now, as they are to be under `protection`. false: errno. */
+static bool append_changed(run_list *list, const kmw_view *view, int *page_map, kmw_page_run run,
                            size_t first, size_t end, DWORD protection) {
     const kmw_protection *rules = kmw_protection_of(protection);
     const bool returns = run.detached && (rules->may & KMW_MAY_WRITE) != 0;
     for (size_t at = first; at < end;) {
         size_t stop = end;
         bool detached = run.detached || rules->copies;
-        if (returns) {
-            detached = copied_run(view, page_map, at, end, &stop);
+        if (returns && !copied_run(view, page_map, at, end, &detached, &stop)) {
+            return false;
         }
         const kmw_page_run changed = {at, protection, detached};
         if (!append(list, changed)) {
@@ -153,7 +153,7 @@ static bool append_changed(run_list *list, const kmw_view *view, int page_map, k
     return true;
 }
 
-static bool plan_change(const kmw_view *view, int page_map, size_t first, size_t end,
+static bool plan_change(const kmw_view *view, int *page_map, size_t first, size_t end,
                         DWORD protection, run_list *list) {
     const size_t pages = view->mapped / kmw_page_size();
     for (size_t at = 0; at < pages;) {
@@ -219,10 +219,10 @@ static size_t change_pages(const kmw_view *view, const kmw_view *after, size_t f
 
 static DWORD protect(kmw_view *view, size_t first, size_t end, DWORD protection) {
     run_list list = {0};
-    const int page_map = kmw_page_map_open();
+    int page_map = -1;
     DWORD error = ERROR_SUCCESS;
-    if (!plan_change(view, page_map, first, end, protection, &list)) {
-        error = ERROR_NOT_ENOUGH_MEMORY;
+    if (!plan_change(view, &page_map, first, end, protection, &list)) {
+        error = kmw_page_map_error(errno);
     } else {
         kmw_view after = *view;
         after.runs = list.runs;

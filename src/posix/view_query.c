@@ -1,6 +1,7 @@
 /*
  * view_query.c - VirtualQuery and QueryWorkingSetEx.
  */
+#include <errno.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -165,7 +166,7 @@ BOOL QueryWorkingSetEx(HANDLE process, PVOID information, DWORD size) {
     }
     const int page_map = kmw_page_map_open();
     if (page_map < 0) {
-        return kmw_fail(ERROR_NOT_SUPPORTED);
+        return kmw_fail(kmw_page_map_error(errno));
     }
     for (DWORD i = 0; i < size / sizeof *pages; ++i) {
         pages[i].VirtualAttributes = attributes_of(pages[i].VirtualAddress, page_map);

@@ -88,3 +88,21 @@ void kmw_views_remove(kmw_view *view) {
     memmove(views + at, views + at + 1, (view_count - at - 1) * sizeof(void *));
     --view_count;
 }
+
+/*
+ * At exit Windows ends every view, and what has waited for it happens: a file to be deleted on
+ * close goes. The memory stays as it is to the very end, since other threads may still be using it.
+ */
+__attribute__((destructor)) static void let_all_go(void) {
+    kmw_views_lock();
+    kmw_view **const left = views;
+    const size_t count = view_count;
+    views = NULL;
+    view_count = 0;
+    view_capacity = 0;
+    kmw_views_unlock();
+    for (size_t i = 0; i < count; ++i) {
+        kmw_view_free(left[i]);
+    }
+    free(left);
+}

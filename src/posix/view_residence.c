@@ -58,6 +58,16 @@ static int lock_pages(page_range range) {
     return mlock(range.start, range.length);
 }
 
+static bool is_locked(page_range range) {
+    const size_t page_size = kmw_page_size();
+    for (size_t at = 0; at < range.length; at += page_size) {
+        if (!kmw_page_is_locked(range.start + at)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 BOOL VirtualLock(LPVOID address, SIZE_T length) {
     page_range range;
     if (length == 0 || !pages_touched(address, length, &range)) {
@@ -70,7 +80,8 @@ BOOL VirtualLock(LPVOID address, SIZE_T length) {
         return TRUE;
     }
     if (errno == EPERM || errno == ENOMEM || errno == EAGAIN) {
-        const bool over_limit = !kmw_page_is_locked(range.start);
+        /* A limit is looked at before anything is done; what was locked before still is. */
+        const bool over_limit = !is_locked(range);
         if (over_limit) {
             return kmw_fail(ERROR_WORKING_SET_QUOTA);
         }
@@ -89,11 +100,8 @@ BOOL VirtualUnlock(LPVOID address, SIZE_T length) {
         return kmw_fail(ERROR_NOACCESS);
     }
 #if defined(__linux__)
-    const size_t page_size = kmw_page_size();
-    for (size_t at = 0; at < range.length; at += page_size) {
-        if (!kmw_page_is_locked(range.start + at)) {
-            return kmw_fail(ERROR_NOT_LOCKED);
-        }
+    if (!is_locked(range)) {
+        return kmw_fail(ERROR_NOT_LOCKED);
     }
 #endif
     return munlock(range.start, range.length) == 0 ? TRUE : kmw_fail_errno(errno);

@@ -66,10 +66,11 @@ DWORD km_platform_set_sparse(HANDLE file) {
     return control(file, FSCTL_SET_SPARSE, NULL, 0, NULL, 0, &returned);
 }
 
-/*
- * NTFS can be asked nothing about its longest file, which is past what its disks hold; FAT counts
- * in 32 bits.
- */
+/* NTFS can be asked nothing about its longest file; FAT counts in 32 bits. */
+static bool is_past_fat(const WCHAR *kind, uint64_t size) {
+    return (lstrcmpiW(kind, L"FAT32") == 0 || lstrcmpiW(kind, L"FAT") == 0) && size > UINT32_MAX;
+}
+
 DWORD km_platform_size_allowed(const WCHAR *directory, uint64_t size) {
     WCHAR volume[MAX_PATH];
     WCHAR kind[MAX_PATH];
@@ -78,10 +79,18 @@ DWORD km_platform_size_allowed(const WCHAR *directory, uint64_t size) {
     }
     if (GetVolumePathNameW(directory, volume, MAX_PATH) &&
         GetVolumeInformationW(volume, NULL, 0, NULL, NULL, NULL, kind, MAX_PATH) &&
-        (lstrcmpiW(kind, L"FAT32") == 0 || lstrcmpiW(kind, L"FAT") == 0) && size > UINT32_MAX) {
+        is_past_fat(kind, size)) {
         return ERROR_FILE_TOO_LARGE;
     }
     return ERROR_SUCCESS;
+}
+
+DWORD km_platform_growth_allowed(HANDLE file, uint64_t size) {
+    WCHAR kind[MAX_PATH];
+    bool is_fat =
+        GetVolumeInformationByHandleW(file, NULL, 0, NULL, NULL, NULL, kind, MAX_PATH) != FALSE &&
+        is_past_fat(kind, size);
+    return size > KM_SIZE_MAX || is_fat ? ERROR_FILE_TOO_LARGE : ERROR_SUCCESS;
 }
 
 DWORD km_platform_allocated(HANDLE file, uint64_t *bytes) {
@@ -196,6 +205,11 @@ static DWORD share_blocks(HANDLE from, HANDLE to, uint64_t size, DWORD cluster) 
                         &returned);
     }
     return error;
+}
+
+/* Its cache works in pages, and flushes what is dirty of them. */
+void km_platform_uncache(HANDLE file) {
+    (void)file;
 }
 
 DWORD km_platform_clone(HANDLE from, HANDLE to) {

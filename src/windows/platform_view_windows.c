@@ -138,6 +138,15 @@ static DWORD coalesce(const km_reservation *reservation) {
                : GetLastError();
 }
 
+/*
+ * MapViewOfFile3 wants whole pages, or 0 for all of the section, whatever its size. Sections are as
+ * long as what is mapped of them, unless somebody has just made the file longer; then the view does
+ * not fit the placeholder, and the plain way is left.
+ */
+static SIZE_T view_length(uint64_t length) {
+    return length % system_info().dwPageSize == 0 ? (SIZE_T)length : 0;
+}
+
 static DWORD map_placeholder(const km_reservation *reservation, HANDLE section, DWORD access,
                              uint64_t length, uint64_t span) {
     placeholder_calls calls;
@@ -148,7 +157,7 @@ static DWORD map_placeholder(const km_reservation *reservation, HANDLE section, 
         !VirtualFree(reservation->base, (SIZE_T)span, MEM_RELEASE | PLACEHOLDER_PRESERVE)) {
         return GetLastError();
     }
-    if (calls.map(section, GetCurrentProcess(), reservation->base, 0, (SIZE_T)length,
+    if (calls.map(section, GetCurrentProcess(), reservation->base, 0, view_length(length),
                   PLACEHOLDER_REPLACE, page_protection(access), NULL, 0) != NULL) {
         return ERROR_SUCCESS;
     }

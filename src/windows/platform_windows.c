@@ -280,9 +280,21 @@ cleanup:
     return error;
 }
 
+DWORD km_platform_set_permissions(HANDLE file, uint32_t permissions) {
+    (void)file;
+    (void)permissions;
+    return ERROR_SUCCESS;
+}
+
 /* ---- Directories and sharing --------------------------------------------------------------- */
 
 DWORD km_platform_sync_directory(const WCHAR *path) {
+    (void)path;
+    return ERROR_SUCCESS;
+}
+
+DWORD km_platform_sync_entry(HANDLE file, const WCHAR *path) {
+    (void)file;
     (void)path;
     return ERROR_SUCCESS;
 }

@@ -3,8 +3,9 @@
  * KM_OPEN_RANDOM beside a plain mmap with msync(MS_SYNC).
  *
  * A store through a shared mapping dirties the whole folio that holds the page, and a file system
- * that caches in large folios then writes back megabytes for bytes. Each subject starts from a file
- * that is not in the page cache, as after a reboot; the last ones start from a cached file.
+ * that caches in large folios then writes back megabytes for bytes. First each subject opens a file
+ * that has just been written and synced, and so is cached in large folios; then one that is not in
+ * the page cache, as after a reboot.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,8 +18,12 @@
 
 #include "measure.h"
 
-enum { PAGES = 16, PAGE = 4096 };
+enum { PAGES = 16, PAGE = 4096, WARM_PAGES = 2048 };
 #define FILE_SIZE ((uint64_t)1 << 30)
+
+/* The pages that are stored to, all over the file; each subject has them in memory when its clock
+ * starts. */
+static uint64_t warm_pages[WARM_PAGES];
 
 typedef struct flush_work {
     const char *path;
@@ -36,13 +41,34 @@ static uint64_t next_random(uint64_t *state) {
 
 static bool store_pages(flush_work *work) {
     for (int i = 0; i < PAGES; i++) {
-        uint64_t page = next_random(&work->random) % (FILE_SIZE / PAGE);
+        uint64_t page = warm_pages[next_random(&work->random) % WARM_PAGES];
         memset(work->data + page * PAGE, (int)(work->random >> 40 & 0xFF), 64);
     }
     return true;
 }
 
-static void let_go(flush_work *work) {
+static void choose_pages(void) {
+    uint64_t random = 7;
+    for (int i = 0; i < WARM_PAGES; i++) {
+        warm_pages[i] = next_random(&random) % (FILE_SIZE / PAGE);
+    }
+}
+
+static void touch_pages(const flush_work *work) {
+    for (int i = 0; i < WARM_PAGES; i++) {
+        (void)*(volatile const char *)(work->data + warm_pages[i] * PAGE);
+    }
+}
+
+/* Who has the file mapped; pages that somebody maps do not leave the page cache. */
+static flush_work *holder;
+
+static void let_go(void) {
+    flush_work *work = holder;
+    holder = NULL;
+    if (work == NULL) {
+        return;
+    }
     if (work->map != NULL) {
         km_close(work->map);
     } else if (work->data != NULL) {
@@ -79,29 +105,37 @@ static bool settle_file(flush_work *work) {
 
 static bool begin_plain(void *context) {
     flush_work *work = context;
-    let_go(work);
+    let_go();
     if (!settle_file(work)) {
         return false;
     }
+    holder = work;
     int descriptor = open(work->path, O_RDWR | O_CLOEXEC);
     void *data = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     close(descriptor);
-    work->data = data == MAP_FAILED ? NULL : data;
-    return work->data != NULL;
+    if (data == MAP_FAILED) {
+        perror("mmap");
+        return false;
+    }
+    work->data = data;
+    touch_pages(work);
+    return true;
 }
 
 static bool begin_keepmap(void *context) {
     flush_work *work = context;
-    let_go(work);
+    let_go();
     if (!settle_file(work)) {
         return false;
     }
+    holder = work;
     km_options options = {.access = KM_WRITE, .flags = work->flags};
     if (km_open(&work->map, work->path, &options) != KM_OK) {
         fprintf(stderr, "%s\n", km_error_message());
         return false;
     }
     work->data = km_data(work->map);
+    touch_pages(work);
     return true;
 }
 
@@ -127,6 +161,21 @@ static bool run_keepmap(void *context, uint64_t count) {
     return true;
 }
 
+static int measure_flushes(const char *work, const char *path, bool cached, double target) {
+    flush_work plain = {.path = path, .cached = cached, .random = 1};
+    flush_work ordinary = plain;
+    flush_work random = plain;
+    random.flags = KM_OPEN_RANDOM;
+    const bench_subject subjects[] = {
+        {"mmap + msync(MS_SYNC)", run_plain, &plain, 0, begin_plain},
+        {"KM_WRITE", run_keepmap, &ordinary, 0, begin_keepmap},
+        {"KM_WRITE, KM_OPEN_RANDOM", run_keepmap, &random, target, begin_keepmap},
+    };
+    int missed = bench_measure(work, subjects, 3, bench_rounds(5), 0.5);
+    let_go();
+    return missed;
+}
+
 int main(void) {
     char path[] = "bench_flush-XXXXXX";
     int descriptor = mkstemp(path);
@@ -136,34 +185,14 @@ int main(void) {
         return 1;
     }
     close(descriptor);
+    choose_pages();
 
-    flush_work plain = {.path = path, .random = 1};
-    flush_work ordinary = {.path = path, .random = 1};
-    flush_work random = {.path = path, .random = 1, .flags = KM_OPEN_RANDOM};
-    const bench_subject cold[] = {
-        {"mmap + msync(MS_SYNC)", run_plain, &plain, 0, begin_plain},
-        {"KM_WRITE", run_keepmap, &ordinary, 0, begin_keepmap},
-        {"KM_WRITE, KM_OPEN_RANDOM", run_keepmap, &random, 5, begin_keepmap},
-    };
-    int missed = bench_measure("store and flush 16 random pages of 1 GiB, file not cached", cold, 3,
-                               bench_rounds(5), 0.5);
-    let_go(&plain);
-    let_go(&ordinary);
-    let_go(&random);
-
-    plain.cached = ordinary.cached = random.cached = true;
-    const bench_subject hot[] = {
-        {"mmap + msync(MS_SYNC)", run_plain, &plain, 0, begin_plain},
-        {"KM_WRITE", run_keepmap, &ordinary, 0, begin_keepmap},
-        {"KM_WRITE, KM_OPEN_RANDOM", run_keepmap, &random, 0, begin_keepmap},
-    };
+    int missed = measure_flushes("store and flush 16 random pages of 1 GiB, file just written",
+                                 path, true, 5);
     if (missed >= 0) {
-        missed = bench_measure("store and flush 16 random pages of 1 GiB, file cached", hot, 3,
-                               bench_rounds(5), 0.5);
+        missed = measure_flushes("store and flush 16 random pages of 1 GiB, file not cached", path,
+                                 false, 0);
     }
-    let_go(&plain);
-    let_go(&ordinary);
-    let_go(&random);
     unlink(path);
     return missed < 0 ? 1 : 0;
 }

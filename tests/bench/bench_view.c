@@ -1,6 +1,6 @@
 /*
- * bench_view.c - reading and writing through a view, which is to cost what a raw mmap costs: a ratio
- * of 1, give or take the 3 % that two runs of the same code differ by.
+ * bench_view.c - reading and writing through a view, which is to cost what a raw mmap costs: a
+ * ratio of 1, give or take the 3 % that two runs of the same code differ by.
  */
 #include <fcntl.h>
 #include <stdio.h>

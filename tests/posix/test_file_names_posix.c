@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -159,6 +160,28 @@ static void a_move_to_another_file_system_must_be_allowed(void **state) {
     assert_int_equal(rmdir(directory), 0); /* nothing else was left there */
 }
 
+static void what_somebody_writes_or_maps_is_not_moved_away_under_him(void **state) {
+    (void)state;
+    char directory[sizeof ELSEWHERE];
+    char target[64];
+    (void)snprintf(target, sizeof target, "%s/there", other_file_system(directory));
+    scratch_file("in_use", 10000, 3);
+    HANDLE file = CreateFileA("in_use", GENERIC_READ | GENERIC_WRITE,
+                              FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                              OPEN_EXISTING, 0, NULL);
+    assert_ptr_not_equal(file, INVALID_HANDLE_VALUE);
+    HANDLE section = CreateFileMappingA(file, NULL, PAGE_READONLY, 0, 0, NULL);
+    assert_non_null(section);
+    fails(MoveFileExA("in_use", target, MOVEFILE_COPY_ALLOWED), ERROR_SHARING_VIOLATION);
+    assert_int_equal(scratch_size(target), -1);
+    assert_true(CloseHandle(file));
+    assert_true(MoveFileExA("in_use", target, MOVEFILE_COPY_ALLOWED)); /* copied; still mapped */
+    assert_true(scratch_same(target, "in_use"));
+    assert_true(CloseHandle(section));
+    assert_int_equal(unlink(target), 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
 static void a_replacement_from_another_file_system_is_not_moved(void **state) {
     (void)state;
     char directory[sizeof ELSEWHERE];
@@ -206,6 +229,41 @@ static void a_backup_that_cannot_be_made_changes_nothing(void **state) {
     assert_int_equal(scratch_size("waiting"), 200);
     assert_int_equal(facts_of("held").st_mode & 07777, 0604);
     assert_int_equal(facts_of("waiting").st_mode & 07777, 0600);
+}
+
+static void a_backup_may_be_a_link_to_either_file(void **state) {
+    (void)state;
+    scratch_file("linked_old", 100, 1);
+    scratch_file("linked_new", 200, 2);
+    assert_int_equal(link("linked_old", "linked_backup"), 0);
+    assert_true(ReplaceFileA("linked_old", "linked_new", "linked_backup", 0, NULL, NULL));
+    assert_int_equal(scratch_size("linked_old"), 200);
+    assert_int_equal(scratch_size("linked_backup"), 100);
+    assert_int_equal(scratch_size("linked_new"), -1);
+    scratch_file("linked_new", 300, 3);
+    assert_int_equal(link("linked_new", "linked_backup_2"), 0);
+    assert_true(ReplaceFileA("linked_old", "linked_new", "linked_backup_2", 0, NULL, NULL));
+    assert_int_equal(scratch_size("linked_old"), 300);
+    assert_int_equal(scratch_size("linked_backup_2"), 200);
+    assert_int_equal(scratch_size("linked_new"), -1);
+}
+
+static void without_a_descriptor_to_ask_with_nothing_is_deleted(void **state) {
+    (void)state;
+    struct rlimit limit;
+    scratch_file("unasked", 100, 1);
+    HANDLE file =
+        CreateFileA("unasked", GENERIC_READ, FILE_SHARE_READ, NULL, OPEN_EXISTING, 0, NULL);
+    assert_ptr_not_equal(file, INVALID_HANDLE_VALUE);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const struct rlimit none = {0, limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    BOOL deleted = DeleteFileA("unasked");
+    DWORD error = GetLastError();
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_false(deleted);
+    assert_int_equal(error, ERROR_TOO_MANY_OPEN_FILES);
+    assert_true(CloseHandle(file));
 }
 
 static void a_mapped_file_is_replaced_only_with_a_backup(void **state) {
@@ -286,9 +344,12 @@ int main(void) {
         cmocka_unit_test(of_two_links_to_one_file_the_moved_one_goes),
         cmocka_unit_test(flags_unknown_or_unsupported_are_refused),
         cmocka_unit_test(a_move_to_another_file_system_must_be_allowed),
+        cmocka_unit_test(what_somebody_writes_or_maps_is_not_moved_away_under_him),
         cmocka_unit_test(a_replacement_from_another_file_system_is_not_moved),
         cmocka_unit_test(a_replaced_file_keeps_its_permissions),
         cmocka_unit_test(a_backup_that_cannot_be_made_changes_nothing),
+        cmocka_unit_test(a_backup_may_be_a_link_to_either_file),
+        cmocka_unit_test(without_a_descriptor_to_ask_with_nothing_is_deleted),
         cmocka_unit_test(a_mapped_file_is_replaced_only_with_a_backup),
         cmocka_unit_test(full_paths_are_made_of_text_alone),
         cmocka_unit_test(a_path_too_long_or_no_text_is_refused),

@@ -409,6 +409,33 @@ static void creation_heeds_the_umask_and_the_read_only_attribute(void **state) {
     assert_int_equal(facts.st_mode & 0222, 0);
 }
 
+/* ---- Writing through ---- */
+
+/* The flags of the only descriptor that leads to the file. */
+static int flags_of_descriptor(const char *name) {
+    struct stat wanted;
+    struct stat facts;
+    assert_int_equal(stat(name, &wanted), 0);
+    for (int descriptor = 0; descriptor < 1024; ++descriptor) {
+        if (fstat(descriptor, &facts) == 0 && facts.st_dev == wanted.st_dev &&
+            facts.st_ino == wanted.st_ino) {
+            return fcntl(descriptor, F_GETFL);
+        }
+    }
+    fail_msg("%s is not open", name);
+    return -1;
+}
+
+static void writing_through_is_what_the_kernel_is_asked_for(void **state) {
+    (void)state;
+    HANDLE file = must_open("through", READ_WRITE, CREATE_NEW, FILE_FLAG_WRITE_THROUGH);
+    assert_int_equal(flags_of_descriptor("through") & O_DSYNC, O_DSYNC);
+    must_close(file);
+    file = must_open("through", READ_WRITE, OPEN_EXISTING, 0);
+    assert_int_equal(flags_of_descriptor("through") & O_DSYNC, 0);
+    must_close(file);
+}
+
 /* ---- Growing ---- */
 
 static DWORD grow_to(HANDLE handle, LONGLONG size) {
@@ -546,6 +573,7 @@ int main(void) {
         cmocka_unit_test(delete_on_close_spares_what_took_the_place),
         cmocka_unit_test(delete_on_close_finds_the_file_from_elsewhere),
         cmocka_unit_test(delete_on_close_is_the_openers_business),
+        cmocka_unit_test(writing_through_is_what_the_kernel_is_asked_for),
         cmocka_unit_test(permissions_are_kept),
         cmocka_unit_test(a_file_that_may_only_be_written_is_shared_by_the_same_rules),
         cmocka_unit_test(creation_heeds_the_umask_and_the_read_only_attribute),

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include <keepmap.h>
+#include <keepmap/win32.h>
 
 #include "support/scratch.h"
 
@@ -68,7 +69,39 @@ static int copy_durably(void) {
     return status == KM_OK ? 0 : 1;
 }
 
+/* A view that begins inside the file, flushed from inside to its end, and in the middle. */
+static int flush_a_view(void) {
+    HANDLE file = CreateFileA("traced-view", GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ, NULL,
+                              OPEN_EXISTING, 0, NULL);
+    HANDLE section = CreateFileMappingA(file, NULL, PAGE_READWRITE, 0, 0, NULL);
+    char *view = MapViewOfFile(section, FILE_MAP_WRITE, 0, 65536, (SIZE_T)12288);
+    if (view == NULL) {
+        return 1;
+    }
+    mark("mark-first");
+    const BOOL to_the_end = FlushViewOfFile(view + 4096, 0);
+    mark("mark-second");
+    const BOOL middle = FlushViewOfFile(view + 4096 + 7, 11);
+    mark("mark-end");
+    return to_the_end && middle ? 0 : 1;
+}
+
+/* To "traced-elsewhere", a link to a directory on another file system. */
+static int move_across(void) {
+    mark("mark-first");
+    BOOL moved = MoveFileExA("traced-moved", "traced-elsewhere/traced-there",
+                             MOVEFILE_COPY_ALLOWED | MOVEFILE_WRITE_THROUGH);
+    mark("mark-end");
+    return moved ? 0 : 1;
+}
+
 static int run_traced(const char *what) {
+    if (strcmp(what, "across") == 0) {
+        return move_across();
+    }
+    if (strcmp(what, "view") == 0) {
+        return flush_a_view();
+    }
     if (strcmp(what, "existing") == 0) {
         return store_and_flush("traced-existing", 0, KM_FLUSH_DURABLE);
     }
@@ -83,7 +116,7 @@ static int run_traced(const char *what) {
 
 /* ---- The trace ---- */
 
-/* The file's calls that sync or name something, one a line; skips where strace is not permitted. */
+/* The file's calls that sync or name something, one a line; skips where there is no strace. */
 static void trace(const char *what, char *lines) {
     char self[4096];
     ssize_t self_length = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -94,13 +127,14 @@ static void trace(const char *what, char *lines) {
     if (child == 0) {
         execlp("strace", "strace", "-f", "-y", "-o", "trace.txt", "-e",
                "trace=fsync,fdatasync,msync,sync_file_range,access,faccessat,faccessat2,linkat,"
-               "rename,renameat,renameat2,sync,syncfs",
+               "rename,renameat,renameat2,unlink,unlinkat,sync,syncfs",
                self, "--traced", what, (char *)NULL);
         _exit(127);
     }
     int status = 0;
     assert_int_equal(waitpid(child, &status, 0), child);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) == 127) {
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 127) {
         print_message("no strace here\n");
         skip();
     }
@@ -159,7 +193,7 @@ static void a_durable_flush_starts_the_range_then_syncs_the_file(void **state) {
     scratch_file("traced-existing", 1 << 20, 1);
     trace("existing", lines);
     const char *first = between(lines, "mark-first", "mark-second");
-    const char *rest = after(first, "sync_file_range(", "traced-existing");
+    const char *rest = after(first, "sync_file_range(", "traced-existing>, 65536, 4096,");
     assert_non_null(rest);
     assert_non_null(after(rest, "fsync(", "traced-existing"));
     /* The file was there before: its directory is not touched. */
@@ -193,6 +227,18 @@ static void a_flush_that_only_starts_waits_for_no_sync(void **state) {
     assert_null(after(both, "fdatasync(", ""));
 }
 
+static void a_view_s_flush_is_of_its_own_part_of_the_file(void **state) {
+    (void)state;
+    scratch_file("traced-view", 1 << 20, 1);
+    trace("view", lines);
+    static char second[TRACE_SIZE];
+    memcpy(second, lines, sizeof second);
+    const char *first = between(lines, "mark-first", "mark-second");
+    assert_non_null(after(first, "sync_file_range(", ", 69632, 8192, SYNC_FILE_RANGE_WRITE)"));
+    const char *rest = between(second, "mark-second", "mark-end");
+    assert_non_null(after(rest, "sync_file_range(", ", 69639, 11, SYNC_FILE_RANGE_WRITE)"));
+}
+
 static void a_copy_is_synced_before_it_has_its_name_and_the_directory_after(void **state) {
     (void)state;
     scratch_file("traced-source", 300000, 1);
@@ -210,6 +256,37 @@ static void a_copy_is_synced_before_it_has_its_name_and_the_directory_after(void
     assert_true(scratch_same("traced-source", "traced-copy"));
 }
 
+static void a_move_across_file_systems_deletes_only_what_is_safe_elsewhere(void **state) {
+    (void)state;
+    char directory[] = "/dev/shm/keepmap-test-XXXXXX";
+    struct stat here_facts;
+    struct stat there_facts;
+    char synced[64];
+    if (mkdtemp(directory) == NULL) {
+        skip();
+    }
+    assert_int_equal(stat(".", &here_facts), 0);
+    assert_int_equal(stat(directory, &there_facts), 0);
+    if (here_facts.st_dev == there_facts.st_dev) {
+        assert_int_equal(rmdir(directory), 0);
+        skip();
+    }
+    scratch_file("traced-moved", 10000, 4);
+    assert_int_equal(symlink(directory, "traced-elsewhere"), 0);
+    trace("across", lines);
+    (void)snprintf(synced, sizeof synced, "<%s>", directory);
+    char *part = between(lines, "mark-first", "mark-end");
+    const char *data = after(part, "fsync(", "/.km-");
+    assert_non_null(data);
+    const char *named = after(data, "rename", "traced-there");
+    assert_non_null(named);
+    const char *kept = after(named, "fsync(", synced);
+    assert_non_null(kept);
+    assert_non_null(after(kept, "unlink", "traced-moved"));
+    assert_int_equal(unlink("traced-elsewhere/traced-there"), 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
 int main(int argc, char **argv) {
     if (argc == 3 && strcmp(argv[1], "--traced") == 0) {
         return run_traced(argv[2]);
@@ -218,7 +295,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_durable_flush_starts_the_range_then_syncs_the_file),
         cmocka_unit_test(the_first_durable_flush_of_a_created_file_syncs_the_directory_too),
         cmocka_unit_test(a_flush_that_only_starts_waits_for_no_sync),
+        cmocka_unit_test(a_view_s_flush_is_of_its_own_part_of_the_file),
         cmocka_unit_test(a_copy_is_synced_before_it_has_its_name_and_the_directory_after),
+        cmocka_unit_test(a_move_across_file_systems_deletes_only_what_is_safe_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

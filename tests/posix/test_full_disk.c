@@ -91,6 +91,44 @@ static void a_target_that_cannot_be_replaced_on_a_full_disk_stays(void **state) 
     scratch_remove("disk/old");
 }
 
+static void a_file_that_does_not_fit_is_not_made(void **state) {
+    (void)state;
+    km_size_report before = {0};
+    km_size_report after = {0};
+    km_map *map = NULL;
+    km_options options = {.access = KM_WRITE, .flags = KM_OPEN_NEW, .size = 2 * DISK_SIZE};
+    need_disk();
+    assert_int_equal(km_fits("disk", 0, &before), KM_OK);
+    assert_int_equal(km_open(&map, "disk/new", &options), KM_E_NO_SPACE);
+    assert_null(map);
+    assert_non_null(strstr(km_error_message(), "\"disk/new\""));
+    assert_int_equal(chdir("disk"), 0);
+    size_t entries = scratch_entries();
+    assert_int_equal(chdir(".."), 0);
+    assert_int_equal(entries, 0);
+    assert_int_equal(km_fits("disk", 0, &after), KM_OK);
+    assert_int_equal(after.disk_free, before.disk_free);
+}
+
+static void growth_that_does_not_fit_leaves_file_and_map_as_they_were(void **state) {
+    (void)state;
+    km_map *map = NULL;
+    km_options options = {.access = KM_WRITE, .size = 2 * DISK_SIZE};
+    need_disk();
+    scratch_file("disk/grows", 5000, 4);
+    assert_int_equal(km_open(&map, "disk/grows", &options), KM_E_NO_SPACE);
+    assert_null(map);
+    assert_int_equal(scratch_size("disk/grows"), 5000);
+    map = open_map("disk/grows", KM_WRITE);
+    assert_int_equal(km_resize(map, 2 * DISK_SIZE), KM_E_NO_SPACE);
+    assert_int_equal(km_size(map), 5000);
+    assert_int_equal(((unsigned char *)km_data(map))[4999], scratch_byte(4999, 4));
+    assert_int_equal(scratch_size("disk/grows"), 5000);
+    assert_int_equal(km_resize(map, MIB), KM_OK);
+    assert_int_equal(km_close(map), KM_OK);
+    scratch_remove("disk/grows");
+}
+
 static void what_a_file_has_allocated_counts_as_there(void **state) {
     (void)state;
     km_size_report report = {0};
@@ -143,10 +181,16 @@ static int copy_under_a_limit(void) {
     if (setrlimit(RLIMIT_FSIZE, &limit) != 0 || km_open(&map, "unlimited", NULL) != KM_OK) {
         return 1;
     }
-    km_status copied = km_copy(map, "limited copy", NULL);
-    if (copied != KM_E_NO_SPACE && copied != KM_E_TOO_LARGE) {
+    if (km_copy(map, "limited copy", NULL) != KM_E_TOO_LARGE) {
         return 2;
     }
+    km_map *limited = NULL;
+    km_options options = {.access = KM_WRITE, .flags = KM_OPEN_NEW, .size = MIB};
+    if (km_open(&limited, "limited", &options) != KM_OK ||
+        km_resize(limited, MIB + 1) != KM_E_TOO_LARGE || km_size(limited) != MIB) {
+        return 5;
+    }
+    km_close(limited);
     if (km_fits("limited copy", 2 * MIB, NULL) != KM_E_TOO_LARGE ||
         km_fits("limited copy", MIB, NULL) != KM_OK) {
         return 3;
@@ -173,6 +217,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_copy_that_does_not_fit_is_no_space_and_leaves_nothing),
         cmocka_unit_test(a_target_that_cannot_be_replaced_on_a_full_disk_stays),
+        cmocka_unit_test(a_file_that_does_not_fit_is_not_made),
+        cmocka_unit_test(growth_that_does_not_fit_leaves_file_and_map_as_they_were),
         cmocka_unit_test(what_a_file_has_allocated_counts_as_there),
         cmocka_unit_test(holes_that_the_disk_cannot_fill_are_no_space),
         cmocka_unit_test(holes_are_copied_onto_a_disk_that_cannot_fill_them),

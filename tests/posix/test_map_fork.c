@@ -64,6 +64,22 @@ static bool close_only(km_map *map) {
     return km_close(map) == KM_OK;
 }
 
+static void a_child_that_closes_a_map_with_windows_leaves_the_lock_to_its_parent(void **state) {
+    (void)state;
+    scratch_file("windows", 1000, 6);
+    km_map *map = open_map("windows", KM_WRITE);
+    km_map *window = NULL;
+    km_map *other = open_map("windows", KM_WRITE);
+    assert_int_equal(km_window(&window, map, 0, 0), KM_OK);
+    assert_int_equal(km_lock(map, KM_LOCK_EXCLUSIVE, 0), KM_OK);
+    assert_true(in_child(close_only, map));
+    assert_int_equal(km_lock(other, KM_LOCK_SHARED, 0), KM_E_BUSY);
+    assert_int_equal(km_close(map), KM_OK); /* ours frees it, though the window lives on */
+    assert_int_equal(km_lock(other, KM_LOCK_SHARED, 0), KM_OK);
+    km_close(window);
+    km_close(other);
+}
+
 static bool unlock(km_map *map) {
     return km_unlock(map) == KM_OK;
 }
@@ -129,6 +145,7 @@ int main(void) {
         cmocka_unit_test(a_child_s_stores_are_in_its_parent_s_map),
         cmocka_unit_test(a_child_s_private_stores_are_its_own),
         cmocka_unit_test(a_child_that_closes_leaves_the_lock_to_its_parent),
+        cmocka_unit_test(a_child_that_closes_a_map_with_windows_leaves_the_lock_to_its_parent),
         cmocka_unit_test(a_child_that_unlocks_frees_the_lock_of_both),
         cmocka_unit_test(a_child_keeps_what_its_parent_has_closed),
     };

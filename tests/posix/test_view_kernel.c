@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -99,6 +101,104 @@ static void a_page_made_copy_on_write_leaves_the_section(void **state) {
     assert_true(UnmapViewOfFile(shared));
 }
 
+/* No descriptor can be had: so nobody can ask which pages have been stored to. */
+static void run_out_of_descriptors(struct rlimit *before) {
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, before), 0);
+    struct rlimit none = *before;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+}
+
+static void stores_stay_where_nobody_can_tell_which_pages_have_them(void **state) {
+    (void)state;
+    unsigned char *view = map_and_close(open_section("untold", 2 * PAGE, 0), FILE_MAP_WRITE);
+    protect(view, 2 * PAGE, PAGE_WRITECOPY);
+    view[PAGE] = 0x61;
+    struct rlimit limit;
+    DWORD before = 4711;
+    PSAPI_WORKING_SET_EX_INFORMATION page = {.VirtualAddress = view};
+    run_out_of_descriptors(&limit);
+    const BOOL changed = VirtualProtect(view, 2 * PAGE, PAGE_READWRITE, &before);
+    const DWORD error = GetLastError();
+    const BOOL asked = QueryWorkingSetEx(GetCurrentProcess(), &page, sizeof page);
+    const DWORD asking_error = GetLastError();
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_false(changed);
+    assert_int_equal(error, ERROR_TOO_MANY_OPEN_FILES);
+    assert_int_equal(before, 4711);
+    assert_false(asked);
+    assert_int_equal(asking_error, ERROR_TOO_MANY_OPEN_FILES);
+    assert_int_equal(view[PAGE], 0x61);
+    assert_int_equal(protect(view, 2 * PAGE, PAGE_READWRITE), PAGE_WRITECOPY);
+    assert_int_equal(view[PAGE], 0x61);
+    assert_true(UnmapViewOfFile(view));
+}
+
+/* Pages of a view that does not begin where the section does. */
+static void protection_changes_the_part_of_the_file_that_the_view_shows(void **state) {
+    (void)state;
+    HANDLE section = open_section("part", GRANULE + 2 * PAGE, 0);
+    unsigned char *shared = MapViewOfFile(section, FILE_MAP_WRITE, 0, 0, 0);
+    unsigned char *view = MapViewOfFile(section, FILE_MAP_WRITE, 0, (DWORD)GRANULE, 0);
+    assert_non_null(shared);
+    assert_non_null(view);
+    protect(view + PAGE, PAGE, PAGE_WRITECOPY);
+    assert_int_equal(view[PAGE + 7], scratch_byte(GRANULE + PAGE + 7, 3));
+    protect(view + PAGE, PAGE, PAGE_READWRITE);
+    view[PAGE + 8] = 0x62;
+    assert_int_equal(shared[GRANULE + PAGE + 8], 0x62);
+    assert_true(UnmapViewOfFile(view));
+    assert_true(UnmapViewOfFile(shared));
+    assert_true(CloseHandle(section));
+}
+
+static void a_section_is_of_the_file_that_was_opened_whatever_its_name_means_now(void **state) {
+    (void)state;
+    scratch_file("renamed", PAGE, 3);
+    scratch_file("usurper", PAGE, 99);
+    HANDLE file = CreateFileA("renamed", GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ, NULL,
+                              OPEN_EXISTING, 0, NULL);
+    assert_ptr_not_equal(file, INVALID_HANDLE_VALUE);
+    assert_int_equal(rename("usurper", "renamed"), 0);
+    HANDLE section = CreateFileMappingA(file, NULL, PAGE_READWRITE, 0, 0, NULL);
+    assert_non_null(section);
+    assert_true(CloseHandle(file));
+    unsigned char *view = map_and_close(section, FILE_MAP_WRITE);
+    assert_int_equal(view[5], scratch_byte(5, 3));
+    view[5] = 0x63;
+    assert_true(UnmapViewOfFile(view));
+    unsigned char usurper[4096];
+    for (size_t i = 0; i < sizeof usurper; ++i) {
+        usurper[i] = scratch_byte(i, 99);
+    }
+    assert_true(scratch_equals("renamed", usurper, sizeof usurper));
+}
+
+static void the_working_set_of_many_pages_is_told_page_by_page(void **state) {
+    (void)state;
+    enum { PAGES = 1000 };
+    static PSAPI_WORKING_SET_EX_INFORMATION pages[PAGES];
+    unsigned char *view = map_and_close(open_section("many", PAGES * PAGE, 0), FILE_MAP_COPY);
+    unsigned sum = 0;
+    for (unsigned i = 0; i < PAGES; ++i) {
+        pages[i].VirtualAddress = view + i * PAGE + i;
+        if (i % 3 == 0) {
+            view[i * PAGE] = 1;
+        } else {
+            sum += view[i * PAGE];
+        }
+    }
+    assert_true(sum > 0);
+    assert_true(QueryWorkingSetEx(GetCurrentProcess(), pages, sizeof pages));
+    for (unsigned i = 0; i < PAGES; ++i) {
+        const PSAPI_WORKING_SET_EX_BLOCK found = pages[i].VirtualAttributes;
+        assert_int_equal(found.Valid, 1);
+        assert_int_equal(found.Shared, i % 3 != 0);
+        assert_int_equal(found.Win32Protection, i % 3 == 0 ? PAGE_READWRITE : PAGE_WRITECOPY);
+    }
+    assert_true(UnmapViewOfFile(view));
+}
+
 static void a_private_page_keeps_its_bytes_through_every_protection(void **state) {
     (void)state;
     unsigned char *view = map_and_close(open_section("keeps", 4 * PAGE, 0), FILE_MAP_COPY);
@@ -136,6 +236,33 @@ static void the_working_set_tells_private_pages_from_the_files(void **state) {
     assert_false(QueryWorkingSetEx(NULL, &page, sizeof page));
     assert_int_equal(GetLastError(), ERROR_INVALID_HANDLE);
     assert_true(UnmapViewOfFile(view));
+}
+
+/* Ends with a view and a section that nobody has let go of. */
+static void exit_with_a_view(const char *name) {
+    HANDLE file = CreateFileA(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, CREATE_NEW,
+                              FILE_FLAG_DELETE_ON_CLOSE, NULL);
+    HANDLE section = CreateFileMappingA(file, NULL, PAGE_READWRITE, 0, (DWORD)GRANULE, NULL);
+    unsigned char *view = MapViewOfFile(section, FILE_MAP_WRITE, 0, 0, 0);
+    if (view == NULL || !CloseHandle(file)) {
+        _exit(1);
+    }
+    view[0] = 1;
+    exit(access(name, F_OK) == 0 ? 0 : 2); // NOLINT(concurrency-mt-unsafe)
+}
+
+static void a_file_to_be_deleted_goes_with_a_process_that_still_maps_it(void **state) {
+    (void)state;
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        exit_with_a_view("left_at_exit");
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(scratch_size("left_at_exit"), -1);
 }
 
 static void prefetching_a_hole_is_an_invalid_address(void **state) {
@@ -275,8 +402,13 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_stays_open_when_the_last_view_is_gone),
         cmocka_unit_test(a_page_made_copy_on_write_leaves_the_section),
+        cmocka_unit_test(stores_stay_where_nobody_can_tell_which_pages_have_them),
+        cmocka_unit_test(protection_changes_the_part_of_the_file_that_the_view_shows),
+        cmocka_unit_test(a_section_is_of_the_file_that_was_opened_whatever_its_name_means_now),
+        cmocka_unit_test(the_working_set_of_many_pages_is_told_page_by_page),
         cmocka_unit_test(a_private_page_keeps_its_bytes_through_every_protection),
         cmocka_unit_test(the_working_set_tells_private_pages_from_the_files),
+        cmocka_unit_test(a_file_to_be_deleted_goes_with_a_process_that_still_maps_it),
         cmocka_unit_test(prefetching_a_hole_is_an_invalid_address),
         cmocka_unit_test(the_files_flags_become_the_views_advice),
         {"through_a_pipe_copies_end_where_memory_does", copies_end_where_memory_does, NULL, NULL,

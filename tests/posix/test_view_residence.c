@@ -92,7 +92,15 @@ static DWORD lock_beyond_the_limit(void) {
     if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0 || (geteuid() == 0 && setuid(65534) != 0)) {
         return 1;
     }
-    return VirtualLock(view, 32 * PAGE) ? 2 : GetLastError() == ERROR_WORKING_SET_QUOTA ? 0 : 3;
+    if (VirtualLock(view, 32 * PAGE) || GetLastError() != ERROR_WORKING_SET_QUOTA) {
+        return 2;
+    }
+    /* What has been locked before does not change that, and stays locked. */
+    if (!VirtualLock(view, PAGE) || VirtualLock(view, 32 * PAGE) ||
+        GetLastError() != ERROR_WORKING_SET_QUOTA) {
+        return 3;
+    }
+    return VirtualUnlock(view, PAGE) ? 0 : 4;
 }
 
 static void more_than_the_limit_cannot_be_locked(void **state) {

@@ -28,16 +28,23 @@ typedef struct board {
 
 static board *shared;
 
-/* Every word tells who made it, the last one too: a half-made file would show. */
+/*
+ * Every word tells who made it, the last one too, so a half-made file would show; and its maker
+ * dawdles, so that others have time to see it, and kills to hit it.
+ */
 static km_status fill(void *data, uint64_t size, void *arg) {
     uint32_t *words = data;
     const uint32_t *me = arg;
     if (size != WORDS * sizeof *words) {
         return KM_E_INVALID;
     }
+    const struct timespec moment = {.tv_nsec = 20000};
     for (size_t i = 0; i < WORDS; i++) {
         if (words[i] != 0) {
             return KM_E_CORRUPT;
+        }
+        if (i % 1000 == 0) {
+            nanosleep(&moment, NULL);
         }
         words[i] = *me;
     }
