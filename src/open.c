@@ -100,7 +100,7 @@ static bool is_device(HANDLE file) {
 /* The size of a file that can be mapped at all; a directory could not even be opened. */
 static km_status look_at_file(const km_file *file, uint64_t *size) {
     uint64_t now = 0;
-    DWORD error = km_file_size(file, &now);
+    DWORD error = km_platform_opened_size(file->handle, &now);
     if ((error != ERROR_SUCCESS || now == 0) && is_device(file->handle)) {
         return km_fail(KM_E_INVALID, "cannot map \"%s\": it is a device or a pipe, not a file",
                        file->path);

@@ -44,7 +44,8 @@ typedef struct opened {
     int descriptor;
     int open_flags;
     bool created;
-    struct stat facts;
+    bool enforced;     /* claimed, on a file system that keeps claims */
+    struct stat facts; /* as they were once it was claimed */
 } opened;
 
 static bool truncates(const creation *request) {
@@ -181,13 +182,7 @@ static DWORD open_by_disposition(creation *request, opened *result) {
         error = open_existing(request, result);
         break;
     }
-    if (error != 0) {
-        return error_of_open(error, request->path->text);
-    }
-    if (fstat(result->descriptor, &result->facts) != 0) {
-        return kmw_error_of_errno(errno);
-    }
-    return ERROR_SUCCESS;
+    return error == 0 ? ERROR_SUCCESS : error_of_open(error, request->path->text);
 }
 
 /* Some of what Windows refuses by a file's kind and attributes, whoever asks. */
@@ -201,6 +196,29 @@ static DWORD check_kind(const creation *request, const opened *file) {
                    (request->flags & FILE_FLAG_DELETE_ON_CLOSE);
     bool read_only = S_ISREG(mode) && !(mode & (S_IWUSR | S_IWGRP | S_IWOTH));
     return read_only && changes && !file->created ? ERROR_ACCESS_DENIED : ERROR_SUCCESS;
+}
+
+/*
+ * Claims what was opened, and only then looks at it: one look tells what it is, and whether it was
+ * deleted or replaced before it could be claimed. An attributes-only descriptor takes no locks, and
+ * Windows shares devices and pipes freely.
+ */
+static DWORD claim_and_look(const creation *request, opened *file) {
+    DWORD refused = ERROR_SUCCESS;
+    if (!(file->open_flags & ATTRIBUTES_ONLY)) {
+        refused =
+            kmw_sharing_claim(file->descriptor, request->access, request->share, &file->enforced);
+    }
+    if (fstat(file->descriptor, &file->facts) != 0) {
+        return kmw_error_of_errno(errno);
+    }
+    if (!S_ISREG(file->facts.st_mode) && !S_ISDIR(file->facts.st_mode)) {
+        kmw_sharing_drop(file->descriptor);
+        file->enforced = false;
+        refused = ERROR_SUCCESS;
+    }
+    DWORD error = check_kind(request, file);
+    return error != ERROR_SUCCESS ? error : refused;
 }
 
 /* Reading from a FIFO or a device waits, once it is open. */
@@ -254,17 +272,15 @@ static void advise(const kmw_file *file) {
  * Was the file deleted or replaced after it was opened and before it was claimed? What has no name
  * may also have been opened so: through /proc.
  */
-static bool has_gone(const creation *request, const kmw_file *file) {
-    struct stat facts;
-    return S_ISREG(file->type) && fstat(file->descriptor, &facts) == 0 && facts.st_nlink == 0 &&
-           !(stat(request->path->text, &facts) == 0 && kmw_file_is(file, &facts));
+static bool has_gone(const creation *request, const opened *file) {
+    struct stat now;
+    return file->enforced && S_ISREG(file->facts.st_mode) && file->facts.st_nlink == 0 &&
+           !(stat(request->path->text, &now) == 0 && now.st_dev == file->facts.st_dev &&
+             now.st_ino == file->facts.st_ino);
 }
 
-/*
- * The steps between the descriptor and the caller's handle, the irrevocable ones last. *gone: it
- * has to be opened again, the file was deleted before it could be claimed.
- */
-static DWORD make_handle(const creation *request, const opened *found, HANDLE *handle, bool *gone) {
+/* The steps between the claimed descriptor and the caller's handle, the irrevocable ones last. */
+static DWORD make_handle(const creation *request, const opened *found, HANDLE *handle) {
     kmw_file *file =
         kmw_file_new(found->descriptor, found->open_flags, &found->facts, request->path->text,
                      request->access, request->share, request->flags);
@@ -272,12 +288,9 @@ static DWORD make_handle(const creation *request, const opened *found, HANDLE *h
         return ERROR_NOT_ENOUGH_MEMORY;
     }
     HANDLE made = NULL;
-    DWORD error = kmw_file_claim(file);
-    if (error == ERROR_SUCCESS && file->enforced && has_gone(request, file)) {
-        *gone = true;
-        error = ERROR_FILE_NOT_FOUND;
-    }
-    if (error == ERROR_SUCCESS && (request->flags & FILE_FLAG_DELETE_ON_CLOSE)) {
+    DWORD error = ERROR_SUCCESS;
+    file->enforced = found->enforced;
+    if (request->flags & FILE_FLAG_DELETE_ON_CLOSE) {
         error = kmw_file_delete_on_close(file, request->path->text);
     }
     if (error == ERROR_SUCCESS) {
@@ -312,19 +325,23 @@ static void undo_creation(const creation *request, const opened *made) {
     }
 }
 
-/* One attempt. */
+/* One attempt. *gone: it has to be opened again, the file was deleted before it was claimed. */
 static DWORD create_once(creation *request, HANDLE *handle, bool *created, bool *gone) {
     opened file = {.descriptor = -1};
     *gone = false;
     DWORD error = open_by_disposition(request, &file);
     if (error == ERROR_SUCCESS) {
-        error = check_kind(request, &file);
+        error = claim_and_look(request, &file);
+    }
+    if (error == ERROR_SUCCESS && has_gone(request, &file)) {
+        *gone = true;
+        error = ERROR_FILE_NOT_FOUND;
     }
     if (error == ERROR_SUCCESS) {
         error = make_blocking(&file);
     }
     if (error == ERROR_SUCCESS) {
-        error = make_handle(request, &file, handle, gone);
+        error = make_handle(request, &file, handle);
     }
     if (error == ERROR_SUCCESS) {
         *created = file.created;

@@ -93,6 +93,7 @@ kmw_file *kmw_file_new(int descriptor, int open_flags, const struct stat *facts,
     file->type = facts->st_mode & S_IFMT;
     file->device = facts->st_dev;
     file->inode = facts->st_ino;
+    file->opened_size = facts->st_size;
     file->access = access;
     file->share = share;
     file->flags = flags;

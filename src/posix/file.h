@@ -28,6 +28,7 @@ typedef struct kmw_file {
     kmw_file_mutexes *mutexes;
     dev_t device;
     ino_t inode;
+    off_t opened_size; /* when it was opened */
 
     char *path; /* as it was opened, to open it again soon; NULL if unknown. May be stale. */
 

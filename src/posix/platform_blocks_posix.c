@@ -275,6 +275,17 @@ static DWORD clone_file(int from, int to) {
 }
 #endif
 
+DWORD km_platform_opened_size(HANDLE file, uint64_t *size) {
+    kmw_file *opened = NULL;
+    kmw_use use = kmw_file_use(file, 0, &opened);
+    if (use.object == NULL) {
+        return ERROR_INVALID_HANDLE;
+    }
+    *size = (uint64_t)opened->opened_size;
+    kmw_use_end(use);
+    return ERROR_SUCCESS;
+}
+
 /* A file written as a whole is cached in large folios, and a store dirties the whole of one. */
 void km_platform_uncache(HANDLE file) {
 #if defined(POSIX_FADV_DONTNEED)

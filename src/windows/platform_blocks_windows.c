@@ -207,6 +207,15 @@ static DWORD share_blocks(HANDLE from, HANDLE to, uint64_t size, DWORD cluster) 
     return error;
 }
 
+DWORD km_platform_opened_size(HANDLE file, uint64_t *size) {
+    LARGE_INTEGER now;
+    if (!GetFileSizeEx(file, &now)) {
+        return GetLastError();
+    }
+    *size = (uint64_t)now.QuadPart;
+    return ERROR_SUCCESS;
+}
+
 /* Its cache works in pages, and flushes what is dirty of them. */
 void km_platform_uncache(HANDLE file) {
     (void)file;
