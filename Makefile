@@ -230,8 +230,8 @@ tsan: $(call programs,tsan,$(call able,tsan,$(native_suites))) $(tool_tsan) ## t
 	    $(call run,tsan) -k $(tool_tsan) -t 300 -l "$(steady)" $(filter $(BUILD)/tsan/tests/%,$^)
 
 valgrind: $(call programs,native,$(call able,valgrind,$(native_suites))) $(BUILD)/keepmap | deps-valgrind ## the suites under memcheck
-	@$(call run,valgrind) -k $(BUILD)/keepmap -t 600 \
-	    -l "valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,possible" \
+	@$(call run,valgrind) -k $(BUILD)/keepmap -t 100 \
+	    -l "valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,possible --suppressions=$(CURDIR)/tests/valgrind.supp" \
 	    $(filter $(BUILD)/native/%,$^)
 
 stress: $(call programs,native,$(stress)) $(BUILD)/keepmap ## long runs

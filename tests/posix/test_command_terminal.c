@@ -1,6 +1,8 @@
 /*
  * test_command_terminal.c - the keepmap command on a terminal, at the end of a pipe, on a full
  * disk, and when it is interrupted.
+ *
+ * Not under valgrind: it looks at which signals the command catches, and valgrind catches them all.
  */
 #include <errno.h>
 #include <fcntl.h>

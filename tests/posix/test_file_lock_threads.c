@@ -1,6 +1,8 @@
 /*
  * test_file_lock_threads.c - LockFileEx from several threads: one handle's waiters, and its locks
  * when they move to another description.
+ *
+ * Not under valgrind: it runs one thread at a time, and loops that race hardly advance.
  */
 #include <setjmp.h>
 #include <stdarg.h>

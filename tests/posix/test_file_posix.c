@@ -482,7 +482,7 @@ static void growth_past_the_process_limit_is_an_error_and_no_signal(void **state
 
 /* In a file system of 1 MiB. 77: none can be mounted here. */
 static int fill_the_disk(void) {
-    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
         mkdir("small", 0700) != 0 || mount("none", "small", "tmpfs", 0, "size=1m") != 0) {
         return 77;
     }

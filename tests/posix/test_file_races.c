@@ -2,6 +2,8 @@
  * test_file_races.c - files that threads, processes and forks use at the same moment: no name goes
  * from under a claim, no forked child waits for what only its parent has, no signal comes instead
  * of an error.
+ *
+ * Not under valgrind: it runs one thread at a time, and loops that race hardly advance.
  */
 #include <setjmp.h>
 #include <stdarg.h>

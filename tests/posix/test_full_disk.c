@@ -31,7 +31,7 @@ static bool mounted;
 static int mount_disk(void **state) {
     (void)state;
     mounted = unshare(CLONE_NEWNS) == 0 &&
-              mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+              mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
               mkdir("disk", 0777) == 0 && mount("none", "disk", "tmpfs", 0, "size=4m") == 0;
     return 0;
 }

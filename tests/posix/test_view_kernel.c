@@ -1,5 +1,7 @@
 /*
  * test_view_kernel.c - what views are to the kernel: mappings, private pages, advice.
+ *
+ * Not under valgrind: it has the kernel look at addresses where there is no memory, on purpose.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,7 @@
 /*
  * test_view_threads.c - views made and ended by several threads at once, and across a fork.
+ *
+ * Not under valgrind: a forked child cannot free the stacks of threads that only its parent has.
  */
 #include <pthread.h>
 #include <setjmp.h>
