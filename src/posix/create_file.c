@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "file_facts.h"
 #include "last_error.h"
 #include "sharing.h"
 #include "text.h"
@@ -240,8 +241,7 @@ static DWORD empty_existing(const creation *request, const opened *found, kmw_fi
         return ERROR_SUCCESS;
     }
     if (!(request->access & WRITE_RIGHTS) &&
-        kmw_sharing_is_refused(file->descriptor, FILE_WRITE_DATA,
-                               FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)) {
+        kmw_sharing_is_refused(file->descriptor, FILE_WRITE_DATA, KMW_SHARE_ALL)) {
         return ERROR_SHARING_VIOLATION;
     }
     DWORD error = kmw_file_cut(file, 0);
@@ -275,8 +275,7 @@ static void advise(const kmw_file *file) {
 static bool has_gone(const creation *request, const opened *file) {
     struct stat now;
     return file->enforced && S_ISREG(file->facts.st_mode) && file->facts.st_nlink == 0 &&
-           !(stat(request->path->text, &now) == 0 && now.st_dev == file->facts.st_dev &&
-             now.st_ino == file->facts.st_ino);
+           !(stat(request->path->text, &now) == 0 && kmw_is_same_file(&now, &file->facts));
 }
 
 /* The steps between the claimed descriptor and the caller's handle, the irrevocable ones last. */
@@ -320,7 +319,7 @@ static void undo_creation(const creation *request, const opened *made) {
     struct stat facts;
     struct stat own;
     if (lstat(request->path->text, &facts) == 0 && fstat(made->descriptor, &own) == 0 &&
-        facts.st_dev == own.st_dev && facts.st_ino == own.st_ino) {
+        kmw_is_same_file(&facts, &own)) {
         (void)unlink(request->path->text); /* the error that led here is the one to tell */
     }
 }
@@ -367,9 +366,8 @@ static DWORD create(creation *request, HANDLE *handle, bool *created) {
 }
 
 static DWORD check_arguments(const creation *request) {
-    const DWORD all_shared = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
     if (request->disposition < CREATE_NEW || request->disposition > TRUNCATE_EXISTING ||
-        (request->share & ~all_shared)) {
+        (request->share & ~KMW_SHARE_ALL)) {
         return ERROR_INVALID_PARAMETER;
     }
     if (request->disposition == TRUNCATE_EXISTING && !(request->access & FILE_WRITE_DATA)) {

@@ -43,8 +43,7 @@ static void last_handle(kmw_object *object) {
 /* What has been put in its place since it was opened is not ours to delete. */
 static void delete_if_same(const kmw_file *file) {
     struct stat facts;
-    if (lstat(file->delete_path, &facts) != 0 || facts.st_dev != file->device ||
-        facts.st_ino != file->inode) {
+    if (lstat(file->delete_path, &facts) != 0 || !kmw_file_is(file, &facts)) {
         return;
     }
     if (S_ISDIR(facts.st_mode)) {
@@ -112,7 +111,7 @@ void kmw_file_disown(kmw_file *file) {
 }
 
 /* Windows shares devices and pipes freely, and an attributes-only descriptor takes no locks. */
-DWORD kmw_file_claim(kmw_file *file) {
+static DWORD claim(kmw_file *file) {
     if ((!S_ISREG(file->type) && !S_ISDIR(file->type)) || !(file->readable || file->writable)) {
         return ERROR_SUCCESS;
     }
@@ -195,7 +194,7 @@ HANDLE kmw_file_adopt(int descriptor, DWORD access, DWORD share, DWORD flags, bo
         return INVALID_HANDLE_VALUE;
     }
     HANDLE handle = NULL;
-    DWORD error = kmw_file_claim(file);
+    DWORD error = claim(file);
     if (error == ERROR_SUCCESS && (flags & FILE_FLAG_DELETE_ON_CLOSE)) {
         error = kmw_file_delete_on_close(file, path);
     }

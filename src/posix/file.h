@@ -56,7 +56,6 @@ HANDLE kmw_file_adopt(int descriptor, DWORD access, DWORD share, DWORD flags, bo
  */
 kmw_file *kmw_file_new(int descriptor, int open_flags, const struct stat *facts, const char *path,
                        DWORD access, DWORD share, DWORD flags);
-DWORD kmw_file_claim(kmw_file *file);
 /* From now on the file is deleted with the last reference; `path` as it was opened. */
 DWORD kmw_file_delete_on_close(kmw_file *file, const char *path);
 /* After a failed step: gives the descriptor back, without its claims, and deletes nothing. */

@@ -4,10 +4,16 @@
 #ifndef KMW_FILE_FACTS_H
 #define KMW_FILE_FACTS_H
 
+#include <stdbool.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include <keepmap/win32.h>
+
+/* The same file, whatever names it was found by. */
+static inline bool kmw_is_same_file(const struct stat *one, const struct stat *other) {
+    return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
+}
 
 /*
  * FILE_ATTRIBUTE_*. READONLY: nobody has permission to write it, and it is no directory. DEVICE:

@@ -49,7 +49,7 @@ static DWORD open_to_claim(const char *path, const struct stat *facts, int *desc
 static bool is_still_there(const char *path, int descriptor, struct stat *facts) {
     struct stat claimed;
     return fstat(descriptor, &claimed) == 0 && lstat(path, facts) == 0 &&
-           claimed.st_dev == facts->st_dev && claimed.st_ino == facts->st_ino;
+           kmw_is_same_file(&claimed, facts);
 }
 
 DWORD kmw_name_claim(const char *path, struct stat *facts, DWORD access, DWORD share, int *claim) {
@@ -141,8 +141,7 @@ bool kmw_name_is_same(const char *one, const char *other) {
         return false;
     }
     kmw_name_parent(other, &parent);
-    return stat(parent.text, &facts[1]) == 0 && facts[0].st_dev == facts[1].st_dev &&
-           facts[0].st_ino == facts[1].st_ino;
+    return stat(parent.text, &facts[1]) == 0 && kmw_is_same_file(&facts[0], &facts[1]);
 }
 
 /* Where the system or the file system has no rename that refuses: for a directory the refusal is

@@ -11,8 +11,6 @@
 
 #include "text.h"
 
-#define KMW_SHARE_ALL (FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
-
 /*
  * Claims the file at `path` as one who opens it with `access` (specific rights) and shares `share`,
  * until *claim is closed: nobody who does not share that gets it while its name changes.

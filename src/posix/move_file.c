@@ -10,8 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file_facts.h"
 #include "file_names.h"
 #include "last_error.h"
+#include "sharing.h"
 #include "text.h"
 
 #define MOVEFILE_DELAY_UNTIL_REBOOT 0x4u
@@ -100,7 +102,7 @@ static DWORD move_name(const char *from, const char *to, DWORD flags) {
         }
         return error;
     }
-    if (exists && source.st_dev == target.st_dev && source.st_ino == target.st_ino) {
+    if (exists && kmw_is_same_file(&source, &target)) {
         error = move_onto_link(from, &source, to, flags);
     } else {
         error = move_claiming(from, &source, to, exists ? &target : NULL, flags);

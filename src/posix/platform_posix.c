@@ -497,8 +497,7 @@ static bool try_sharing(const kmw_file *file) {
         return true; /* nothing is known, so there is nothing to warn of */
     }
     bool enforced = true; /* being refused is being enforced */
-    (void)kmw_sharing_claim(descriptor, FILE_READ_DATA,
-                            FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, &enforced);
+    (void)kmw_sharing_claim(descriptor, FILE_READ_DATA, KMW_SHARE_ALL, &enforced);
     close(descriptor);
     return enforced;
 }

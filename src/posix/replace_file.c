@@ -16,6 +16,7 @@
 #include "file_facts.h"
 #include "file_names.h"
 #include "last_error.h"
+#include "sharing.h"
 #include "text.h"
 
 #define KNOWN_FLAGS                                                                                \
@@ -41,10 +42,6 @@ static DWORD look_up(const char *path, struct stat *facts, DWORD access, int *cl
     return kmw_name_claim(path, facts, access, KMW_SHARE_ALL, claim);
 }
 
-static bool is_file(const struct stat *one, const struct stat *other) {
-    return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
-}
-
 static DWORD check_backup(replacing *what) {
     struct stat facts;
     if (kmw_name_is_same(what->backup, what->replaced) ||
@@ -56,11 +53,11 @@ static DWORD check_backup(replacing *what) {
                : kmw_error_of_missing(what->backup) == ERROR_PATH_NOT_FOUND ? ERROR_PATH_NOT_FOUND
                                                                             : ERROR_SUCCESS;
     }
-    if (is_file(&facts, &what->old)) {
+    if (kmw_is_same_file(&facts, &what->old)) {
         what->backup = NULL; /* another link to the replaced file: the backup is there already */
         return ERROR_SUCCESS;
     }
-    if (is_file(&facts, &what->new)) {
+    if (kmw_is_same_file(&facts, &what->new)) {
         return ERROR_SUCCESS; /* claimed, and it loses only a link */
     }
     return kmw_name_claim_to_replace(what->backup, &facts, &what->claims[2]);
@@ -77,7 +74,7 @@ static DWORD check(replacing *what) {
     if (error != ERROR_SUCCESS) {
         return error;
     }
-    if (is_file(&what->old, &what->new)) {
+    if (kmw_is_same_file(&what->old, &what->new)) {
         return ERROR_INVALID_PARAMETER;
     }
     if (what->backup != NULL) {

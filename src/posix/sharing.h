@@ -24,6 +24,8 @@
 /* LockFileEx ranges are clipped to end here; everything from here up is sharing's own. */
 #define KMW_SHARING_BASE ((long long)1 << 62)
 
+#define KMW_SHARE_ALL (FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
+
 /*
  * Claims a file for a handle with `access` (specific rights) that shares `share`. The claim goes
  * with the description behind `descriptor`. ERROR_SHARING_VIOLATION if somebody's claim forbids it.

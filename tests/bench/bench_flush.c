@@ -103,13 +103,18 @@ static bool settle_file(flush_work *work) {
     return fine;
 }
 
+/* The file settled, and nobody's map but the one that `work` makes of it next. */
+static bool take_file(flush_work *work) {
+    let_go();
+    holder = work;
+    return settle_file(work);
+}
+
 static bool begin_plain(void *context) {
     flush_work *work = context;
-    let_go();
-    if (!settle_file(work)) {
+    if (!take_file(work)) {
         return false;
     }
-    holder = work;
     int descriptor = open(work->path, O_RDWR | O_CLOEXEC);
     void *data = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     close(descriptor);
@@ -124,11 +129,9 @@ static bool begin_plain(void *context) {
 
 static bool begin_keepmap(void *context) {
     flush_work *work = context;
-    let_go();
-    if (!settle_file(work)) {
+    if (!take_file(work)) {
         return false;
     }
-    holder = work;
     km_options options = {.access = KM_WRITE, .flags = work->flags};
     if (km_open(&work->map, work->path, &options) != KM_OK) {
         fprintf(stderr, "%s\n", km_error_message());
