@@ -148,13 +148,22 @@ KMW_EXPORT DWORD GetTempPathW(DWORD size, LPWSTR buffer) KMW_AS(GetTempPathW);
 
 /* Sections and views ------------------------------------------------------------------------ */
 
-/* Over a file. Pagefile-backed and named sections: ERROR_NOT_SUPPORTED as yet. */
+/*
+ * Over a file, or pagefile-backed (INVALID_HANDLE_VALUE): memory that lasts as long as a handle or
+ * a view of it. Names: see "Named objects". What SEC_COMMIT asks for is there, or is refused:
+ * ERROR_COMMITMENT_LIMIT where memory, a limit on it or the file system that holds named sections
+ * cannot take it.
+ */
 KMW_EXPORT HANDLE CreateFileMappingA(HANDLE file, LPSECURITY_ATTRIBUTES security, DWORD protection,
                                      DWORD size_high, DWORD size_low, LPCSTR name)
     KMW_AS(CreateFileMappingA);
 KMW_EXPORT HANDLE CreateFileMappingW(HANDLE file, LPSECURITY_ATTRIBUTES security, DWORD protection,
                                      DWORD size_high, DWORD size_low, LPCWSTR name)
     KMW_AS(CreateFileMappingW);
+KMW_EXPORT HANDLE OpenFileMappingA(DWORD access, BOOL inherit, LPCSTR name)
+    KMW_AS(OpenFileMappingA);
+KMW_EXPORT HANDLE OpenFileMappingW(DWORD access, BOOL inherit, LPCWSTR name)
+    KMW_AS(OpenFileMappingW);
 KMW_EXPORT LPVOID MapViewOfFile(HANDLE section, DWORD access, DWORD offset_high, DWORD offset_low,
                                 SIZE_T length) KMW_AS(MapViewOfFile);
 KMW_EXPORT LPVOID MapViewOfFileEx(HANDLE section, DWORD access, DWORD offset_high, DWORD offset_low,
@@ -168,6 +177,17 @@ KMW_EXPORT SIZE_T VirtualQuery(LPCVOID address, PMEMORY_BASIC_INFORMATION inform
 /* On views: only towards less than the view was mapped with. */
 KMW_EXPORT BOOL VirtualProtect(LPVOID address, SIZE_T length, DWORD protection, PDWORD before)
     KMW_AS(VirtualProtect);
+/*
+ * On views only, since that is what file mapping needs: MEM_COMMIT makes pages of a SEC_RESERVE
+ * section usable, in all its views. Other memory, and a NULL address: ERROR_NOT_SUPPORTED. A view's
+ * pages are never given back before the section goes: VirtualFree on a view is
+ * ERROR_INVALID_PARAMETER.
+ */
+KMW_EXPORT LPVOID VirtualAlloc(LPVOID address, SIZE_T length, DWORD type, DWORD protection)
+    KMW_AS(VirtualAlloc);
+KMW_EXPORT BOOL VirtualFree(LPVOID address, SIZE_T length, DWORD type) KMW_AS(VirtualFree);
+/* Bytes; 0: this system gives no large pages to SEC_LARGE_PAGES. */
+KMW_EXPORT SIZE_T GetLargePageMinimum(void) KMW_AS(GetLargePageMinimum);
 KMW_EXPORT BOOL VirtualLock(LPVOID address, SIZE_T length) KMW_AS(VirtualLock);
 KMW_EXPORT BOOL VirtualUnlock(LPVOID address, SIZE_T length) KMW_AS(VirtualUnlock);
 KMW_EXPORT BOOL PrefetchVirtualMemory(HANDLE process, ULONG_PTR count,
@@ -181,22 +201,95 @@ KMW_EXPORT BOOL ReadProcessMemory(HANDLE process, LPCVOID from, LPVOID to, SIZE_
 KMW_EXPORT BOOL WriteProcessMemory(HANDLE process, LPVOID to, LPCVOID from, SIZE_T length,
                                    SIZE_T *done) KMW_AS(WriteProcessMemory);
 
+/* Named objects -----------------------------------------------------------------------------
+ *
+ * Sections, events, mutexes and semaphores share one name space. "Local\x" and "x" are the same
+ * object, of this user; "Global\x" is one of the whole machine. A name lives exactly as long as
+ * some handle to it, in whatever process, however that process ends. It is kept on shared memory
+ * (/dev/shm, or a directory under $TMPDIR), so it does not reach into another container.
+ *
+ * An object is open to its owner alone, unless it was made with SECURITY_ATTRIBUTES whose
+ * descriptor has a null DACL: then to everybody. (Only Global\ is where others can find it.)
+ *
+ * ERROR_ACCESS_DENIED also for a name that somebody else's leftover occupies, and
+ * ERROR_INVALID_DATA for one that leads to what is no object of keepmap's.
+ */
+
+KMW_EXPORT BOOL InitializeSecurityDescriptor(PSECURITY_DESCRIPTOR descriptor, DWORD revision)
+    KMW_AS(InitializeSecurityDescriptor);
+/* NULL, present: everybody. There is no way to make an ACL here; with one, or none present, the
+ * object is kept to its owner. */
+KMW_EXPORT BOOL SetSecurityDescriptorDacl(PSECURITY_DESCRIPTOR descriptor, BOOL present, PACL dacl,
+                                          BOOL defaulted) KMW_AS(SetSecurityDescriptorDacl);
+
+/* Synchronisation --------------------------------------------------------------------------- */
+
+KMW_EXPORT HANDLE CreateEventA(LPSECURITY_ATTRIBUTES security, BOOL manual_reset, BOOL signaled,
+                               LPCSTR name) KMW_AS(CreateEventA);
+KMW_EXPORT HANDLE CreateEventW(LPSECURITY_ATTRIBUTES security, BOOL manual_reset, BOOL signaled,
+                               LPCWSTR name) KMW_AS(CreateEventW);
+KMW_EXPORT HANDLE OpenEventA(DWORD access, BOOL inherit, LPCSTR name) KMW_AS(OpenEventA);
+KMW_EXPORT HANDLE OpenEventW(DWORD access, BOOL inherit, LPCWSTR name) KMW_AS(OpenEventW);
+KMW_EXPORT BOOL SetEvent(HANDLE event) KMW_AS(SetEvent);
+KMW_EXPORT BOOL ResetEvent(HANDLE event) KMW_AS(ResetEvent);
+/* Lets go those who wait at this moment. Unreliable by nature, as on Windows. */
+KMW_EXPORT BOOL PulseEvent(HANDLE event) KMW_AS(PulseEvent);
+
+/* Owned by a thread, recursive. Whoever gets one whose owner ended without releasing it is told so:
+ * WAIT_ABANDONED, and owns it. */
+KMW_EXPORT HANDLE CreateMutexA(LPSECURITY_ATTRIBUTES security, BOOL owned, LPCSTR name)
+    KMW_AS(CreateMutexA);
+KMW_EXPORT HANDLE CreateMutexW(LPSECURITY_ATTRIBUTES security, BOOL owned, LPCWSTR name)
+    KMW_AS(CreateMutexW);
+KMW_EXPORT HANDLE OpenMutexA(DWORD access, BOOL inherit, LPCSTR name) KMW_AS(OpenMutexA);
+KMW_EXPORT HANDLE OpenMutexW(DWORD access, BOOL inherit, LPCWSTR name) KMW_AS(OpenMutexW);
+KMW_EXPORT BOOL ReleaseMutex(HANDLE mutex) KMW_AS(ReleaseMutex);
+
+KMW_EXPORT HANDLE CreateSemaphoreA(LPSECURITY_ATTRIBUTES security, LONG count, LONG maximum,
+                                   LPCSTR name) KMW_AS(CreateSemaphoreA);
+KMW_EXPORT HANDLE CreateSemaphoreW(LPSECURITY_ATTRIBUTES security, LONG count, LONG maximum,
+                                   LPCWSTR name) KMW_AS(CreateSemaphoreW);
+KMW_EXPORT HANDLE OpenSemaphoreA(DWORD access, BOOL inherit, LPCSTR name) KMW_AS(OpenSemaphoreA);
+KMW_EXPORT HANDLE OpenSemaphoreW(DWORD access, BOOL inherit, LPCWSTR name) KMW_AS(OpenSemaphoreW);
+KMW_EXPORT BOOL ReleaseSemaphore(HANDLE semaphore, LONG count, PLONG before)
+    KMW_AS(ReleaseSemaphore);
+
+/* Milliseconds, or INFINITE. There are no asynchronous procedure calls, so alertable changes
+ * nothing. A file's handle is always signaled, as nothing on it is ever under way. */
+KMW_EXPORT DWORD WaitForSingleObject(HANDLE object, DWORD milliseconds) KMW_AS(WaitForSingleObject);
+KMW_EXPORT DWORD WaitForSingleObjectEx(HANDLE object, DWORD milliseconds, BOOL alertable)
+    KMW_AS(WaitForSingleObjectEx);
+KMW_EXPORT DWORD WaitForMultipleObjects(DWORD count, const HANDLE *objects, BOOL all,
+                                        DWORD milliseconds) KMW_AS(WaitForMultipleObjects);
+KMW_EXPORT DWORD WaitForMultipleObjectsEx(DWORD count, const HANDLE *objects, BOOL all,
+                                          DWORD milliseconds, BOOL alertable)
+    KMW_AS(WaitForMultipleObjectsEx);
+KMW_EXPORT DWORD SignalObjectAndWait(HANDLE to_signal, HANDLE to_wait_for, DWORD milliseconds,
+                                     BOOL alertable) KMW_AS(SignalObjectAndWait);
+
 /* The system -------------------------------------------------------------------------------- */
 
 KMW_EXPORT void GetSystemInfo(LPSYSTEM_INFO information) KMW_AS(GetSystemInfo);
 KMW_EXPORT void GetNativeSystemInfo(LPSYSTEM_INFO information) KMW_AS(GetNativeSystemInfo);
 KMW_EXPORT HANDLE GetCurrentProcess(void) KMW_AS(GetCurrentProcess);
 KMW_EXPORT DWORD GetCurrentProcessId(void) KMW_AS(GetCurrentProcessId);
+KMW_EXPORT DWORD GetCurrentThreadId(void) KMW_AS(GetCurrentThreadId);
 KMW_EXPORT void Sleep(DWORD milliseconds) KMW_AS(Sleep);
 KMW_EXPORT ULONGLONG GetTickCount64(void) KMW_AS(GetTickCount64);
+KMW_EXPORT BOOL QueryPerformanceCounter(PLARGE_INTEGER count) KMW_AS(QueryPerformanceCounter);
+KMW_EXPORT BOOL QueryPerformanceFrequency(PLARGE_INTEGER per_second)
+    KMW_AS(QueryPerformanceFrequency);
 
 #ifdef __cplusplus
 }
 #endif
 
 /* TCHAR is char: the names without a suffix are the A calls. */
+#define CreateEvent CreateEventA
 #define CreateFile CreateFileA
 #define CreateFileMapping CreateFileMappingA
+#define CreateMutex CreateMutexA
+#define CreateSemaphore CreateSemaphoreA
 #define DeleteFile DeleteFileA
 #define FormatMessage FormatMessageA
 #define GetDiskFreeSpaceEx GetDiskFreeSpaceExA
@@ -205,6 +298,10 @@ KMW_EXPORT ULONGLONG GetTickCount64(void) KMW_AS(GetTickCount64);
 #define GetFullPathName GetFullPathNameA
 #define GetTempPath GetTempPathA
 #define MoveFileEx MoveFileExA
+#define OpenEvent OpenEventA
+#define OpenFileMapping OpenFileMappingA
+#define OpenMutex OpenMutexA
+#define OpenSemaphore OpenSemaphoreA
 #define ReplaceFile ReplaceFileA
 
 #endif /* !_WIN32 */

@@ -19,10 +19,14 @@
 
 #include <keepmap/win32.h>
 
+/* The values stand in the files of named objects: they never change. */
 typedef enum kmw_kind {
     KMW_ANY = 0, /* only as a question: whatever kind it is */
-    KMW_FILE,
-    KMW_SECTION,
+    KMW_FILE = 1,
+    KMW_SECTION = 2,
+    KMW_EVENT = 3,
+    KMW_MUTEX = 4,
+    KMW_SEMAPHORE = 5,
 } kmw_kind;
 
 typedef struct kmw_object kmw_object;

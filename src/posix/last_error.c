@@ -135,6 +135,8 @@ DWORD kmw_error_of_errno(int error) {
     X(ERROR_MORE_DATA, "There is more data than was asked for.")                                   \
     X(WAIT_TIMEOUT, "The time to wait has passed.")                                                \
     X(ERROR_DIRECTORY, "This is not the name of a directory.")                                     \
+    X(ERROR_NOT_OWNER, "The calling thread does not own the mutex.")                               \
+    X(ERROR_TOO_MANY_POSTS, "The semaphore would count beyond its maximum.")                       \
     X(ERROR_PARTIAL_COPY, "Only part of the memory could be copied.")                              \
     X(ERROR_MR_MID_NOT_FOUND, "There is no message for this code.")                                \
     X(ERROR_INVALID_ADDRESS, "The address is not valid for this.")                                 \
@@ -153,6 +155,9 @@ DWORD kmw_error_of_errno(int error) {
       "The replacement could not be moved; the file to be replaced is under its backup name.")     \
     X(ERROR_MAPPED_ALIGNMENT, "The offset or the address is not a multiple of the granularity.")   \
     X(ERROR_USER_MAPPED_FILE, "The file is mapped, which forbids this.")                           \
+    X(ERROR_UNKNOWN_REVISION, "The revision is not one that is known here.")                       \
+    X(ERROR_INVALID_ACL, "The access control list is not valid.")                                  \
+    X(ERROR_INVALID_SECURITY_DESCR, "The security descriptor is not valid.")                       \
     X(ERROR_PRIVILEGE_NOT_HELD, "This needs a privilege that the caller does not have.")           \
     X(ERROR_NO_SYSTEM_RESOURCES, "The system has not enough resources for this.")                  \
     X(ERROR_WORKING_SET_QUOTA, "The process may not lock so much memory.")                         \

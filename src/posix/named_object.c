@@ -1,0 +1,514 @@
+/*
+ * named_object.c - how objects come to have a name, keep it, and lose it. The rules are in
+ * named_object.h; each function here is one step of them.
+ */
+#include "named_object.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "last_error.h"
+#include "object_probe.h"
+#include "view.h"
+
+/* Names change hands this often in a row only if others make progress each time. */
+#define MOST_ROUNDS 1000
+
+/* Whoever has locked an orphan clears it away within microseconds, unless he is suspended, or means
+ * ill. Nobody waits longer than this for him. */
+#define PATIENCE_NS 2000000000LL
+#define FIRST_PAUSE_NS 10000L
+#define LONGEST_PAUSE_NS 5000000L
+
+static const char magic[8] = {'K', 'E', 'E', 'P', 'M', 'A', 'P', '1'};
+
+/* Programs that see the shared state differently must not share it. */
+static uint32_t layout(void) {
+    return (uint32_t)sizeof(pthread_mutex_t) | (uint32_t)sizeof(void *) << 16 |
+           (uint32_t)(kmw_page_size() >> 12) << 24;
+}
+
+static int64_t now_ns(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* ---- The file's contents ---- */
+
+static bool read_fully(int descriptor, void *to, size_t length, off_t offset) {
+    for (size_t done = 0; done < length;) {
+        const ssize_t got =
+            pread(descriptor, (char *)to + done, length - done, offset + (off_t)done);
+        if (got > 0) {
+            done += (size_t)got;
+        } else if (got == 0 || errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool header_is_sound(const kmw_object_header *header, off_t file_size) {
+    const uint64_t size = (uint64_t)file_size;
+    const uint64_t text = (uint64_t)KMW_NAME_OFFSET + header->name_length + header->extra_length;
+    return memcmp(header->magic, magic, sizeof magic) == 0 && header->layout == layout() &&
+           header->kind >= KMW_SECTION && header->kind <= KMW_SEMAPHORE &&
+           header->name_length > 0 && header->data_offset % kmw_page_size() == 0 &&
+           header->data_offset >= text && header->data_offset <= size &&
+           header->data_size == size - header->data_offset;
+}
+
+bool kmw_object_read_header(int descriptor, off_t file_size, kmw_object_header *header) {
+    return file_size >= (off_t)KMW_NAME_OFFSET &&
+           read_fully(descriptor, header, sizeof *header, 0) && header_is_sound(header, file_size);
+}
+
+static bool has_name(int descriptor, const kmw_object_header *header, const kmw_object_name *name) {
+    char piece[512];
+    if (header->name_length != name->length) {
+        return false;
+    }
+    for (size_t at = 0; at < name->length; at += sizeof piece) {
+        const size_t rest = name->length - at;
+        const size_t length = rest < sizeof piece ? rest : sizeof piece;
+        if (!read_fully(descriptor, piece, length, (off_t)(KMW_NAME_OFFSET + at)) ||
+            memcmp(piece, name->text + at, length) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+DWORD kmw_named_read_extra(const kmw_named *named, void *to, size_t length) {
+    const off_t at = (off_t)(KMW_NAME_OFFSET + named->header.name_length);
+    if (length > named->header.extra_length || !read_fully(named->descriptor, to, length, at)) {
+        return ERROR_INVALID_DATA;
+    }
+    return ERROR_SUCCESS;
+}
+
+/* ---- Finding an object ---- */
+
+typedef enum found {
+    FOUND,       /* and held */
+    ABSENT,      /* cleared away just now, or not there */
+    CHANGED,     /* the name has changed hands meanwhile: look again */
+    BEING_ASKED, /* dead, and locked by somebody who is about to clear it away */
+    KEPT,        /* dead, but not ours to clear away */
+    FAILED,      /* *error says why */
+} found;
+
+static found fail(DWORD why, DWORD *error) {
+    *error = why;
+    return FAILED;
+}
+
+static void remember(kmw_named *named, int descriptor, const struct stat *facts) {
+    named->descriptor = descriptor;
+    named->path = NULL;
+    named->device = facts->st_dev;
+    named->inode = facts->st_ino;
+    named->mode = facts->st_mode;
+    named->owner = facts->st_uid;
+}
+
+/* It is alive, as this description is among its holders now. What it is, it must be to the last
+ * byte: who made it may be anybody. */
+static found examine(int descriptor, const struct stat *facts, const kmw_object_name *name,
+                     kmw_kind kind, kmw_named *named, DWORD *error) {
+    if (facts->st_nlink != 1 ||
+        !kmw_object_read_header(descriptor, facts->st_size, &named->header) ||
+        !has_name(descriptor, &named->header, name)) {
+        return fail(ERROR_INVALID_DATA, error);
+    }
+    if (named->header.kind != (uint32_t)kind) {
+        return fail(ERROR_INVALID_HANDLE, error);
+    }
+    remember(named, descriptor, facts);
+    return FOUND;
+}
+
+/* The descriptor is freshly opened, and stays open only if the object was FOUND. */
+static found hold(int descriptor, const char *path, const kmw_object_name *name, kmw_kind kind,
+                  kmw_named *named, DWORD *error) {
+    switch (kmw_object_probe(descriptor, path)) {
+    case KMW_PROBE_CLEARED:
+        return ABSENT;
+    case KMW_PROBE_MOVED:
+        return CHANGED;
+    case KMW_PROBE_KEPT:
+        return KEPT;
+    case KMW_PROBE_FOREIGN:
+        return fail(ERROR_INVALID_DATA, error);
+    case KMW_PROBE_FAILED:
+        return fail(kmw_error_of_errno(errno), error);
+    case KMW_PROBE_HELD:
+        break;
+    }
+    struct stat facts;
+    if (!kmw_object_lock(descriptor, LOCK_SH)) {
+        /* Locked exclusively, by whom there is: so nobody else holds it any more. */
+        return errno == EWOULDBLOCK ? BEING_ASKED : fail(kmw_error_of_errno(errno), error);
+    }
+    if (fstat(descriptor, &facts) != 0) {
+        return fail(kmw_error_of_errno(errno), error);
+    }
+    if (!kmw_object_is_at(path, &facts)) {
+        return CHANGED;
+    }
+    return examine(descriptor, &facts, name, kind, named, error);
+}
+
+static found find(const char *path, const kmw_object_name *name, kmw_kind kind, kmw_named *named,
+                  DWORD *error) {
+    const int descriptor = kmw_object_open_file(path, O_RDWR);
+    if (descriptor < 0) {
+        switch (errno) {
+        case ENOENT:
+            return ABSENT;
+        case ELOOP:  /* a symbolic link: no object ever was one */
+        case EISDIR: /* nor this */
+        case ENXIO:  /* nor a socket */
+            return fail(ERROR_INVALID_DATA, error);
+        default:
+            return fail(kmw_error_of_errno(errno), error);
+        }
+    }
+    const found result = hold(descriptor, path, name, kind, named, error);
+    if (result != FOUND) {
+        close(descriptor);
+    }
+    return result;
+}
+
+/* ---- Making one ---- */
+
+static mode_t mode_of(const kmw_birth *birth) {
+    return birth->for_everybody ? 0666 : 0600;
+}
+
+/* A file without a name in the directory of `path`; or, where there is no such thing, with a name
+ * that nobody looks for: *temporary is set then. */
+static int open_draft(const char *path, mode_t mode, kmw_path *temporary) {
+    temporary->text[0] = '\0';
+#ifdef O_TMPFILE
+    kmw_path directory;
+    const size_t length = (size_t)(strrchr(path, '/') - path);
+    memcpy(directory.text, path, length);
+    directory.text[length] = '\0';
+    const int nameless = open(directory.text, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+    if (nameless >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)) {
+        return nameless;
+    }
+#endif
+    static atomic_uint counter;
+    const unsigned number = atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed);
+    const int needed = snprintf(temporary->text, sizeof temporary->text, "%s.%ld-%u", path,
+                                (long)getpid(), number);
+    if (needed < 0 || (size_t)needed >= sizeof temporary->text) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    return open(temporary->text, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, mode);
+}
+
+static void describe(const kmw_object_name *name, const kmw_birth *birth,
+                     kmw_object_header *header) {
+    const size_t text = KMW_NAME_OFFSET + name->length + birth->extra_length;
+    *header = (kmw_object_header){
+        .layout = layout(),
+        .kind = birth->kind,
+        .name_length = (uint32_t)name->length,
+        .extra_length = (uint32_t)birth->extra_length,
+        .data_offset = kmw_page_align_up(text),
+        .data_size = birth->data_size,
+        .created_ns = (uint64_t)now_ns(CLOCK_REALTIME),
+        .creator = (int32_t)getpid(),
+        .flags = birth->flags,
+        .exact_size = birth->exact_size,
+    };
+    memcpy(header->magic, magic, sizeof magic);
+}
+
+/* 0 or errno. */
+static int write_fully(int descriptor, const void *from, size_t length) {
+    for (size_t done = 0; done < length;) {
+        const ssize_t put =
+            pwrite(descriptor, (const char *)from + done, length - done, (off_t)done);
+        if (put >= 0) {
+            done += (size_t)put;
+        } else if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
+static int write_header(int descriptor, const kmw_object_name *name, const kmw_birth *birth,
+                        const kmw_object_header *header) {
+    const size_t length = KMW_NAME_OFFSET + name->length + birth->extra_length;
+    char small[1024];
+    char *text = length <= sizeof small ? small : malloc(length);
+    if (text == NULL) {
+        return ENOMEM;
+    }
+    memset(text, 0, KMW_NAME_OFFSET);
+    memcpy(text, header, sizeof *header);
+    memcpy(text + KMW_NAME_OFFSET, name->text, name->length);
+    if (birth->extra_length > 0) {
+        memcpy(text + KMW_NAME_OFFSET + name->length, birth->extra, birth->extra_length);
+    }
+    const int error = write_fully(descriptor, text, length);
+    if (text != small) {
+        free(text);
+    }
+    return error;
+}
+
+/* Whatever the umask says. */
+static int set_mode(int descriptor, mode_t mode, struct stat *facts) {
+    if (fstat(descriptor, facts) != 0) {
+        return errno;
+    }
+    if ((facts->st_mode & 07777) != mode) {
+        if (fchmod(descriptor, mode) != 0) {
+            return errno;
+        }
+        facts->st_mode = (facts->st_mode & S_IFMT) | mode;
+    }
+    return 0;
+}
+
+/* Everything about a draft but what its kind does. 0 or errno. */
+static int fill(int descriptor, const kmw_object_name *name, const kmw_birth *birth,
+                kmw_named *draft) {
+    struct stat facts;
+    if (!kmw_object_lock(descriptor, LOCK_SH)) {
+        return errno;
+    }
+    int error = set_mode(descriptor, mode_of(birth), &facts);
+    if (error != 0) {
+        return error;
+    }
+    remember(draft, descriptor, &facts);
+    describe(name, birth, &draft->header);
+    if (birth->data_size > (uint64_t)INT64_MAX - draft->header.data_offset) {
+        return EFBIG;
+    }
+    error = write_header(descriptor, name, birth, &draft->header);
+    if (error != 0) {
+        return error;
+    }
+    const off_t whole = (off_t)(draft->header.data_offset + birth->data_size);
+    return kmw_object_set_size(descriptor, whole) ? 0 : errno;
+}
+
+/* The draft is an object in all but its name. On failure nothing is left. */
+static DWORD make_draft(const char *path, const kmw_object_name *name, const kmw_birth *birth,
+                        kmw_named *draft, kmw_path *temporary) {
+    const int descriptor = open_draft(path, mode_of(birth), temporary);
+    if (descriptor < 0) {
+        return kmw_error_of_errno(errno);
+    }
+    const int failed = fill(descriptor, name, birth, draft);
+    DWORD error = failed == 0 ? ERROR_SUCCESS : kmw_error_of_errno(failed);
+    if (error == ERROR_SUCCESS && birth->prepare != NULL) {
+        error = birth->prepare(draft, birth->arg);
+    }
+    if (error != ERROR_SUCCESS) {
+        close(descriptor);
+        if (temporary->text[0] != '\0') {
+            (void)unlink(temporary->text); /* the error that led here is the one to tell */
+        }
+        draft->descriptor = -1;
+    }
+    return error;
+}
+
+/* 0 or errno; EEXIST: the name is taken. */
+static int give_name(const kmw_named *draft, const kmw_path *temporary, const char *path) {
+    char proc[64];
+    if (temporary->text[0] != '\0') {
+        return link(temporary->text, path) == 0 ? 0 : errno;
+    }
+    (void)snprintf(proc, sizeof proc, "/proc/self/fd/%d", draft->descriptor);
+    return linkat(AT_FDCWD, proc, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+}
+
+static void drop_draft(kmw_named *draft, const kmw_path *temporary) {
+    if (draft->descriptor < 0) {
+        return;
+    }
+    if (temporary->text[0] != '\0') {
+        (void)unlink(temporary->text); /* it may have got its name, or be swept later */
+    }
+    close(draft->descriptor);
+    draft->descriptor = -1;
+}
+
+/* ---- Creating and opening ---- */
+
+/* false: long enough. */
+static bool wait_for_clearing(int round, int64_t since) {
+    if (now_ns(CLOCK_MONOTONIC) - since > PATIENCE_NS) {
+        return false;
+    }
+    long pause = FIRST_PAUSE_NS << (round < 12 ? round : 12);
+    pause = pause < LONGEST_PAUSE_NS ? pause : LONGEST_PAUSE_NS;
+    const struct timespec time = {.tv_nsec = pause};
+    nanosleep(&time, NULL); /* cut short by a signal, it is a shorter pause */
+    return true;
+}
+
+/* One attempt to give a draft the name; the draft is made with the first. */
+static found put_in_place(const char *path, const kmw_object_name *name, const kmw_birth *birth,
+                          kmw_named *draft, kmw_path *temporary, DWORD *error) {
+    if (draft->descriptor < 0) {
+        *error = make_draft(path, name, birth, draft, temporary);
+        if (*error != ERROR_SUCCESS) {
+            return FAILED;
+        }
+    }
+    const int failed = give_name(draft, temporary, path);
+    if (failed == EEXIST) {
+        return CHANGED;
+    }
+    return failed == 0 ? FOUND : fail(kmw_error_of_errno(failed), error);
+}
+
+static DWORD create(const char *path, const kmw_object_name *name, const kmw_birth *birth,
+                    kmw_named *named, bool *existed) {
+    kmw_named draft = {.descriptor = -1};
+    kmw_path temporary = {{0}};
+    DWORD error = ERROR_ACCESS_DENIED;
+    const int64_t since = now_ns(CLOCK_MONOTONIC);
+    found result = CHANGED;
+    for (int round = 0; round < MOST_ROUNDS && result != FOUND && result != FAILED; ++round) {
+        *existed = true;
+        result = find(path, name, birth->kind, named, &error);
+        if (result == ABSENT) {
+            *existed = false;
+            result = put_in_place(path, name, birth, &draft, &temporary, &error);
+        }
+        if (result == KEPT || (result == BEING_ASKED && !wait_for_clearing(round, since))) {
+            result = fail(ERROR_ACCESS_DENIED, &error);
+        }
+    }
+    if (result == FOUND && !*existed) {
+        *named = draft;
+        if (temporary.text[0] != '\0') {
+            (void)unlink(temporary.text); /* its second name; at worst it is swept later */
+        }
+        return ERROR_SUCCESS;
+    }
+    drop_draft(&draft, &temporary);
+    return result == FOUND ? ERROR_SUCCESS : error;
+}
+
+static DWORD open_existing(const char *path, const kmw_object_name *name, kmw_kind kind,
+                           kmw_named *named) {
+    DWORD error = ERROR_FILE_NOT_FOUND;
+    for (int round = 0; round < MOST_ROUNDS; ++round) {
+        switch (find(path, name, kind, named, &error)) {
+        case FOUND:
+            return ERROR_SUCCESS;
+        case FAILED:
+            return error;
+        case CHANGED:
+            continue;
+        case ABSENT:
+        case BEING_ASKED:
+        case KEPT:
+            return ERROR_FILE_NOT_FOUND;
+        }
+    }
+    return ERROR_FILE_NOT_FOUND;
+}
+
+static void forget(kmw_named *named) {
+    close(named->descriptor);
+    kmw_object_clear(named->path);
+    free(named->path);
+    *named = (kmw_named){.descriptor = -1};
+}
+
+/* The path is remembered last: it is what closing asks for the name with. */
+static DWORD keep_path(const char *path, kmw_named *named) {
+    named->path = strdup(path);
+    if (named->path != NULL) {
+        return ERROR_SUCCESS;
+    }
+    close(named->descriptor);
+    kmw_object_clear(path);
+    *named = (kmw_named){.descriptor = -1};
+    return ERROR_NOT_ENOUGH_MEMORY;
+}
+
+DWORD kmw_named_create(const kmw_object_name *name, const kmw_birth *birth, kmw_named *named,
+                       bool *existed) {
+    kmw_path path;
+    *named = (kmw_named){.descriptor = -1};
+    DWORD error = kmw_object_path(name, true, &path);
+    if (error != ERROR_SUCCESS) {
+        return error;
+    }
+    kmw_named_sweep();
+    error = create(path.text, name, birth, named, existed);
+    if (error != ERROR_SUCCESS) {
+        *named = (kmw_named){.descriptor = -1};
+        return error;
+    }
+    return keep_path(path.text, named);
+}
+
+DWORD kmw_named_open(const kmw_object_name *name, kmw_kind kind, kmw_named *named) {
+    kmw_path path;
+    *named = (kmw_named){.descriptor = -1};
+    DWORD error = kmw_object_path(name, false, &path);
+    if (error != ERROR_SUCCESS) {
+        return error;
+    }
+    error = open_existing(path.text, name, kind, named);
+    if (error != ERROR_SUCCESS) {
+        *named = (kmw_named){.descriptor = -1};
+        return error;
+    }
+    return keep_path(path.text, named);
+}
+
+void kmw_named_close(kmw_named *named) {
+    if (named->descriptor < 0) {
+        return;
+    }
+    const int saved = errno;
+    const DWORD last_error = GetLastError();
+    forget(named);
+    SetLastError(last_error);
+    errno = saved;
+}
+
+int kmw_named_reopen(const kmw_named *named) {
+    char proc[64];
+    struct stat facts;
+    if (named->path != NULL) {
+        const int descriptor = kmw_object_open_file(named->path, O_RDWR);
+        if (descriptor >= 0 && fstat(descriptor, &facts) == 0 && facts.st_dev == named->device &&
+            facts.st_ino == named->inode) {
+            return descriptor;
+        }
+        if (descriptor >= 0) {
+            close(descriptor); /* somebody has removed the file by hand */
+        }
+    }
+    (void)snprintf(proc, sizeof proc, "/proc/self/fd/%d", named->descriptor);
+    return open(proc, O_RDWR | O_CLOEXEC);
+}

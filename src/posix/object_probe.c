@@ -1,0 +1,77 @@
+/*
+ * object_probe.c - asking a file of a named object whether anybody holds it, and clearing it away.
+ */
+#include "object_probe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "signal_hold.h"
+
+int kmw_object_open_file(const char *path, int mode) {
+    int descriptor;
+    do {
+        descriptor = open(path, mode | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    } while (descriptor < 0 && errno == EINTR);
+    return descriptor;
+}
+
+bool kmw_object_lock(int descriptor, int operation) {
+    int result;
+    do {
+        result = flock(descriptor, operation | LOCK_NB);
+    } while (result != 0 && errno == EINTR);
+    return result == 0;
+}
+
+bool kmw_object_is_at(const char *path, const struct stat *facts) {
+    struct stat now;
+    return lstat(path, &now) == 0 && now.st_dev == facts->st_dev && now.st_ino == facts->st_ino;
+}
+
+/*
+ * Locked exclusively, it has no holder and gets none; and while its name leads to it nobody else
+ * removes that name, since he would have to lock it first.
+ */
+static kmw_probe clear_away(const char *path, const struct stat *facts) {
+    if (!kmw_object_is_at(path, facts)) {
+        return KMW_PROBE_MOVED;
+    }
+    if (unlink(path) == 0 || errno == ENOENT) {
+        return KMW_PROBE_CLEARED;
+    }
+    return KMW_PROBE_KEPT;
+}
+
+kmw_probe kmw_object_probe(int descriptor, const char *path) {
+    struct stat facts;
+    if (!kmw_object_lock(descriptor, LOCK_EX)) {
+        return errno == EWOULDBLOCK ? KMW_PROBE_HELD : KMW_PROBE_FAILED;
+    }
+    if (fstat(descriptor, &facts) != 0) {
+        return KMW_PROBE_FAILED;
+    }
+    return S_ISREG(facts.st_mode) ? clear_away(path, &facts) : KMW_PROBE_FOREIGN;
+}
+
+void kmw_object_clear(const char *path) {
+    const int descriptor = kmw_object_open_file(path, O_RDONLY);
+    if (descriptor < 0) {
+        return; /* gone, or somebody else's: swept by whoever may */
+    }
+    (void)kmw_object_probe(descriptor, path);
+    close(descriptor);
+}
+
+bool kmw_object_set_size(int descriptor, off_t size) {
+    kmw_signal_hold hold;
+    int result;
+    kmw_signal_hold_begin(&hold, kmw_signal_of_growth());
+    do {
+        result = ftruncate(descriptor, size);
+    } while (result != 0 && errno == EINTR);
+    kmw_signal_hold_end(&hold);
+    return result == 0;
+}
