@@ -333,6 +333,74 @@ static void no_file_is_cut_while_a_section_or_a_view_needs_it(void **state) {
     assert_int_equal(scratch_size("cut"), PAGES(3));
 }
 
+static DWORD cut_through(HANDLE file, LONGLONG size) {
+    const LARGE_INTEGER end = {.QuadPart = size};
+    assert_true(SetFilePointerEx(file, end, NULL, FILE_BEGIN));
+    return SetEndOfFile(file) ? ERROR_SUCCESS : GetLastError();
+}
+
+static void the_handle_itself_does_not_cut_what_is_mapped_through_it(void **state) {
+    (void)state;
+    static const DWORD protections[] = {PAGE_READONLY, PAGE_READWRITE, PAGE_WRITECOPY};
+    for (unsigned i = 0; i < sizeof protections / sizeof protections[0]; ++i) {
+        HANDLE file = make_file("itself", PAGES(4), GENERIC_READ | GENERIC_WRITE);
+        HANDLE section = make_section(file, protections[i], 0);
+        assert_non_null(section);
+        void *view = MapViewOfFile(section, FILE_MAP_READ, 0, 0, 0);
+        assert_non_null(view);
+        assert_int_equal(cut_through(file, (LONGLONG)PAGES(3)), ERROR_USER_MAPPED_FILE);
+        assert_true(CloseHandle(section));
+        assert_int_equal(cut_through(file, (LONGLONG)PAGES(3)), ERROR_USER_MAPPED_FILE);
+        assert_int_equal(cut("itself", (LONGLONG)PAGES(3)), ERROR_USER_MAPPED_FILE);
+        assert_int_equal(scratch_size("itself"), PAGES(4));
+        assert_true(UnmapViewOfFile(view));
+        assert_int_equal(cut_through(file, (LONGLONG)PAGES(3)), ERROR_SUCCESS);
+        assert_int_equal(scratch_size("itself"), PAGES(3));
+        assert_true(CloseHandle(file));
+    }
+}
+
+static void a_refused_section_leaves_the_file_free_to_be_cut(void **state) {
+    (void)state;
+    HANDLE file = make_file("refused", PAGES(2), GENERIC_READ | GENERIC_WRITE);
+    assert_int_equal(section_error(file, PAGE_READONLY, PAGES(3)), ERROR_NOT_ENOUGH_MEMORY);
+    assert_int_equal(cut_through(file, (LONGLONG)PAGES(1)), ERROR_SUCCESS);
+    assert_true(CloseHandle(file));
+}
+
+static void of_two_sections_of_a_handle_the_last_counts(void **state) {
+    (void)state;
+    HANDLE file = make_file("last", PAGES(2), GENERIC_READ | GENERIC_WRITE);
+    HANDLE first = make_section(file, PAGE_READONLY, 0);
+    HANDLE second = make_section(file, PAGE_READWRITE, 0);
+    assert_non_null(first);
+    assert_non_null(second);
+    assert_true(CloseHandle(first));
+    assert_int_equal(cut_through(file, 10), ERROR_USER_MAPPED_FILE);
+    assert_int_equal(cut("last", 10), ERROR_USER_MAPPED_FILE);
+    assert_true(CloseHandle(second));
+    assert_int_equal(cut_through(file, 10), ERROR_SUCCESS);
+    assert_true(CloseHandle(file));
+}
+
+static void each_of_two_handles_keeps_the_other_from_cutting(void **state) {
+    (void)state;
+    HANDLE one = make_file("two", PAGES(4), GENERIC_READ | GENERIC_WRITE);
+    HANDLE other = open_file("two", GENERIC_READ | GENERIC_WRITE);
+    HANDLE of_one = make_section(one, PAGE_READONLY, 0);
+    HANDLE of_other = make_section(other, PAGE_READONLY, 0);
+    assert_non_null(of_one);
+    assert_non_null(of_other);
+    assert_true(CloseHandle(of_one));
+    assert_int_equal(cut_through(one, 10), ERROR_USER_MAPPED_FILE);
+    assert_int_equal(cut_through(one, 10), ERROR_USER_MAPPED_FILE);
+    assert_true(CloseHandle(other));
+    assert_int_equal(cut_through(one, 10), ERROR_USER_MAPPED_FILE);
+    assert_true(CloseHandle(of_other));
+    assert_int_equal(cut_through(one, 10), ERROR_SUCCESS);
+    assert_true(CloseHandle(one));
+}
+
 static HANDLE duplicate(HANDLE section, DWORD access) {
     HANDLE copy = NULL;
     assert_true(DuplicateHandle(GetCurrentProcess(), section, GetCurrentProcess(), &copy, access,
@@ -409,6 +477,10 @@ int main(void) {
         cmocka_unit_test(the_w_call_is_the_same_call),
         cmocka_unit_test(a_section_outlives_its_files_handle),
         cmocka_unit_test(no_file_is_cut_while_a_section_or_a_view_needs_it),
+        cmocka_unit_test(the_handle_itself_does_not_cut_what_is_mapped_through_it),
+        cmocka_unit_test(a_refused_section_leaves_the_file_free_to_be_cut),
+        cmocka_unit_test(of_two_sections_of_a_handle_the_last_counts),
+        cmocka_unit_test(each_of_two_handles_keeps_the_other_from_cutting),
         cmocka_unit_test(a_duplicate_maps_what_its_own_rights_allow),
         cmocka_unit_test(the_section_of_a_file_opened_for_random_access_reads_the_same),
     };

@@ -159,6 +159,59 @@ static void a_section_that_only_reads_imposes_nothing(void **state) {
     }
 }
 
+static void assert_open(const char *path, DWORD access, DWORD share, DWORD expected) {
+    HANDLE file = open_sharing(path, access, share);
+    const DWORD error = file == INVALID_HANDLE_VALUE ? GetLastError() : ERROR_SUCCESS;
+    if (file != INVALID_HANDLE_VALUE) {
+        CloseHandle(file);
+    }
+    assert_int_equal(error, expected);
+}
+
+static void a_handle_claims_the_same_when_its_sections_have_gone(void **state) {
+    (void)state;
+    const DWORD access = GENERIC_READ | GENERIC_WRITE;
+    scratch_file("beside", 65536, 0);
+    for (DWORD share = 0; share < RIGHTS; ++share) {
+        HANDLE file = open_sharing("beside", access, share);
+        assert_ptr_not_equal(file, INVALID_HANDLE_VALUE);
+        HANDLE writable = CreateFileMappingA(file, NULL, PAGE_READWRITE, 0, 0, NULL);
+        HANDLE readable = CreateFileMappingA(file, NULL, PAGE_READONLY, 0, 0, NULL);
+        assert_non_null(writable);
+        assert_non_null(readable);
+        assert_true(CloseHandle(writable));
+        assert_true(CloseHandle(readable));
+        for (unsigned asked = 0; asked < RIGHTS * RIGHTS; ++asked) {
+            const bool expected =
+                agree(FILE_SHARE_READ | FILE_SHARE_WRITE, share, asked / RIGHTS, asked % RIGHTS);
+            assert_open("beside", access_of(asked / RIGHTS), asked % RIGHTS,
+                        expected ? ERROR_SUCCESS : ERROR_SHARING_VIOLATION);
+        }
+        CloseHandle(file);
+    }
+    assert_open("beside", access, 0, ERROR_SUCCESS);
+}
+
+static void the_last_writable_section_ends_the_use_of_write_access(void **state) {
+    (void)state;
+    scratch_file("last_writable", 65536, 0);
+    HANDLE file = open_sharing("last_writable", GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ);
+    HANDLE readable = CreateFileMappingA(file, NULL, PAGE_READONLY, 0, 0, NULL);
+    HANDLE writable = CreateFileMappingA(file, NULL, PAGE_READWRITE, 0, 0, NULL);
+    HANDLE second = CreateFileMappingA(file, NULL, PAGE_READWRITE, 0, 0, NULL);
+    assert_non_null(readable);
+    assert_non_null(writable);
+    assert_non_null(second);
+    CloseHandle(file);
+    CloseHandle(writable);
+    assert_open("last_writable", GENERIC_READ, FILE_SHARE_READ, ERROR_SHARING_VIOLATION);
+    assert_open("last_writable", GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE, ERROR_SUCCESS);
+    CloseHandle(second);
+    assert_open("last_writable", GENERIC_READ, FILE_SHARE_READ, ERROR_SUCCESS);
+    assert_open("last_writable", GENERIC_READ | GENERIC_WRITE, 0, ERROR_SUCCESS);
+    CloseHandle(readable);
+}
+
 /* ---- Between programs ---- */
 
 /* hold FILE ACCESS SHARE: opens it, says so, and holds it until told otherwise. */
@@ -271,6 +324,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_claim_goes_with_the_last_duplicate),
         cmocka_unit_test(a_writable_section_goes_on_using_write_access),
         cmocka_unit_test(a_section_that_only_reads_imposes_nothing),
+        cmocka_unit_test(a_handle_claims_the_same_when_its_sections_have_gone),
+        cmocka_unit_test(the_last_writable_section_ends_the_use_of_write_access),
         cmocka_unit_test(another_program_is_refused_and_allowed_alike),
         cmocka_unit_test(a_killed_program_holds_nothing),
         cmocka_unit_test(of_two_who_come_together_exactly_one_gets_in),

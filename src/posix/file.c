@@ -28,15 +28,14 @@ static bool is_to_be_deleted(const kmw_file *file) {
 }
 
 /*
- * The claims and locks go with the descriptors; a section keeps what it needs through its own. But
- * what is to be deleted stays claimed until it is: nobody who does not share deleting may open it
- * in between.
+ * The claims and locks go; sections keep what they need. But what is to be deleted stays claimed
+ * until it is: nobody who does not share deleting may open it in between.
  */
 static void last_handle(kmw_object *object) {
     kmw_file *file = (kmw_file *)object;
     kmw_file_locks_drop(file);
     if (!is_to_be_deleted(file)) {
-        close_if_open(&file->descriptor);
+        kmw_marks_end_claims(file);
     }
 }
 
@@ -60,7 +59,7 @@ static void destroy(kmw_object *object) {
     }
     close_if_open(&file->delete_pin);
     close_if_open(&file->lock_descriptor);
-    close_if_open(&file->descriptor);
+    kmw_marks_end_claims(file);
     kmw_file_locks_destroy(file);
     free(file->delete_path);
     free(file);
@@ -99,6 +98,7 @@ kmw_file *kmw_file_new(int descriptor, int open_flags, const struct stat *facts,
     file->opener = -1;
     file->delete_pin = -1;
     file->mutexes = kmw_file_mutexes_choose();
+    kmw_marks_init(file);
     kmw_file_locks_init(file);
     return file;
 }
@@ -294,15 +294,26 @@ DWORD kmw_file_grow(kmw_file *file, off_t old_size, off_t size) {
     return error == 0 ? ERROR_SUCCESS : error_of_growth(error);
 }
 
-DWORD kmw_file_cut(kmw_file *file, off_t size) {
-    /* The bar belongs to the description: of two threads, the first to be done would lift it. */
-    pthread_mutex_lock(&file->mutexes->size);
+static DWORD cut_unless_mapped(kmw_file *file, off_t size) {
+    /* A description does not stand in its own way: its marks would become the bar, and be gone. */
+    if (kmw_marks_forbid_cutting(file)) {
+        return ERROR_USER_MAPPED_FILE;
+    }
     DWORD result = kmw_sharing_bar_mapping(file->descriptor);
     if (result == ERROR_SUCCESS) {
         int error = set_size(file->descriptor, size);
         kmw_sharing_lift_bar(file->descriptor);
         result = error == 0 ? ERROR_SUCCESS : kmw_error_of_errno(error);
     }
+    return result;
+}
+
+DWORD kmw_file_cut(kmw_file *file, off_t size) {
+    /* The bar belongs to the description: of two threads, the first to be done would lift it. */
+    pthread_mutex_lock(&file->mutexes->size);
+    pthread_mutex_lock(&file->mutexes->marks);
+    DWORD result = cut_unless_mapped(file, size);
+    pthread_mutex_unlock(&file->mutexes->marks);
     pthread_mutex_unlock(&file->mutexes->size);
     return result;
 }
@@ -319,15 +330,28 @@ bool kmw_file_is(const kmw_file *file, const struct stat *facts) {
     return facts->st_dev == file->device && facts->st_ino == file->inode;
 }
 
-static int open_by_descriptor(const kmw_file *file, int open_flags) {
+static bool means_no_proc(int error) {
+    return error == ENOENT || error == ENOTDIR;
+}
+
+static int open_through_proc(const kmw_file *file, int open_flags) {
     static const char *const directories[] = {"/proc/self/fd", "/dev/fd"};
     char path[32];
+    int descriptor = -1;
     for (size_t i = 0; i < sizeof directories / sizeof directories[0]; ++i) {
         (void)snprintf(path, sizeof path, "%s/%d", directories[i], file->descriptor);
-        int descriptor = open_again(path, open_flags);
-        if (descriptor >= 0 || (errno != ENOENT && errno != ENOTDIR)) {
-            return descriptor;
+        descriptor = open_again(path, open_flags);
+        if (descriptor >= 0 || !means_no_proc(errno)) {
+            break;
         }
+    }
+    return descriptor;
+}
+
+static int open_by_descriptor(const kmw_file *file, int open_flags) {
+    int descriptor = open_through_proc(file, open_flags);
+    if (descriptor >= 0 || !means_no_proc(errno)) {
+        return descriptor;
     }
     if ((open_flags & O_ACCMODE) == O_RDONLY ? !file->readable : !file->writable) {
         errno = EACCES;
@@ -336,11 +360,9 @@ static int open_by_descriptor(const kmw_file *file, int open_flags) {
     return fcntl(file->descriptor, F_DUPFD_CLOEXEC, 0);
 }
 
-int kmw_file_open_again(const kmw_file *file, kmw_way way, int open_flags) {
-    open_flags |= O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    if (way == KMW_BY_DESCRIPTOR) {
-        return open_by_descriptor(file, open_flags);
-    }
+#define REOPENED (O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
+
+static int open_by_path(const kmw_file *file, int open_flags) {
     if (file->path == NULL || !S_ISREG(file->type)) {
         errno = ENOENT;
         return -1;
@@ -348,16 +370,30 @@ int kmw_file_open_again(const kmw_file *file, kmw_way way, int open_flags) {
     return open_again(file->path, open_flags);
 }
 
-int kmw_file_reopen(const kmw_file *file, int open_flags) {
+int kmw_file_open_again(const kmw_file *file, kmw_way way, int open_flags) {
+    return way == KMW_BY_PATH ? open_by_path(file, open_flags | REOPENED)
+                              : open_by_descriptor(file, open_flags | REOPENED);
+}
+
+/* By the path, if it still leads to the file; else -1. */
+static int open_by_good_path(const kmw_file *file, int open_flags) {
     struct stat facts;
-    int descriptor = kmw_file_open_again(file, KMW_BY_PATH, open_flags);
-    if (descriptor >= 0 && fstat(descriptor, &facts) == 0 && kmw_file_is(file, &facts)) {
+    int descriptor = open_by_path(file, open_flags);
+    if (descriptor < 0 || (fstat(descriptor, &facts) == 0 && kmw_file_is(file, &facts))) {
         return descriptor;
     }
-    if (descriptor >= 0) {
-        close(descriptor);
-    }
-    return kmw_file_open_again(file, KMW_BY_DESCRIPTOR, open_flags);
+    close(descriptor);
+    return -1;
+}
+
+int kmw_file_reopen(const kmw_file *file, int open_flags) {
+    int descriptor = open_by_good_path(file, open_flags | REOPENED);
+    return descriptor >= 0 ? descriptor : open_by_descriptor(file, open_flags | REOPENED);
+}
+
+int kmw_file_reopen_apart(const kmw_file *file, int open_flags) {
+    int descriptor = open_by_good_path(file, open_flags | REOPENED);
+    return descriptor >= 0 ? descriptor : open_through_proc(file, open_flags | REOPENED);
 }
 
 kmw_use kmw_file_use(HANDLE handle, DWORD access, kmw_file **file) {

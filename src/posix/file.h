@@ -11,12 +11,13 @@
 
 #include "file_mutexes.h"
 #include "handle_table.h"
+#include "mapped_mark.h"
 
 struct kmw_lock_range; /* file_lock.c: one range that LockFileEx holds */
 
 typedef struct kmw_file {
     kmw_object object;
-    int descriptor; /* -1 once the last handle is closed */
+    int descriptor; /* -1 once the last handle is closed and no section shares it any more */
     bool readable;  /* the descriptor's own mode; neither: it knows the file's attributes only */
     bool writable;  /* ...may be more than `access` asked for */
     mode_t type;    /* S_IFREG, S_IFDIR... */
@@ -31,6 +32,8 @@ typedef struct kmw_file {
     off_t opened_size; /* when it was opened */
 
     char *path; /* as it was opened, to open it again soon; NULL if unknown. May be stale. */
+
+    kmw_marks marks; /* of the sections that share the descriptor */
 
     pid_t opener;      /* delete-on-close is the opening process's business, not a forked child's */
     char *delete_path; /* absolute; NULL unless FILE_FLAG_DELETE_ON_CLOSE */
@@ -77,6 +80,9 @@ DWORD kmw_file_cut(kmw_file *file, off_t size);
  */
 int kmw_file_reopen(const kmw_file *file, int open_flags);
 
+/* The same, but never the same description: -1 and errno, ENOENT without a /proc, instead. */
+int kmw_file_reopen_apart(const kmw_file *file, int open_flags);
+
 /*
  * The two ways to it. By the path that was opened takes a third of the time, but may lead to
  * another file by now: what comes of it is only to be used once kmw_file_is has said so.
@@ -97,6 +103,8 @@ DWORD kmw_file_rights(DWORD access);
  */
 bool kmw_file_is_locked(kmw_file *file, off_t offset, off_t length, bool writing);
 void kmw_file_locks_init(kmw_file *file);
+/* Does the descriptor itself hold ranges, or wait for them? */
+bool kmw_file_locks_are_here(kmw_file *file);
 /* After the last handle: no range is held any more. */
 void kmw_file_locks_drop(kmw_file *file);
 void kmw_file_locks_destroy(kmw_file *file);

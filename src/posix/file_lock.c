@@ -169,6 +169,12 @@ static void take_out(kmw_file *file, range *entry) {
     pthread_cond_broadcast(&file->mutexes->ranges_changed);
 }
 
+/* All that the handle's own description holds. */
+static void let_go(const kmw_file *file) {
+    struct flock all = lock_of(F_UNLCK, 0, KMW_SHARING_BASE - 1);
+    (void)lock_call(file->descriptor, F_OFD_SETLK, &all);
+}
+
 /*
  * The kernel wants a description that may write for exclusive locks, Windows does not. All locks
  * move to the new one, or those of the handle would stand in each other's way.
@@ -184,10 +190,25 @@ static int move_to_writable(kmw_file *file) {
         close(descriptor);
         return error;
     }
-    struct flock all = lock_of(F_UNLCK, 0, KMW_SHARING_BASE - 1);
-    (void)lock_call(file->descriptor, F_OFD_SETLK, &all);
+    let_go(file);
     file->lock_descriptor = descriptor;
     return 0;
+}
+
+/*
+ * A view keeps the description it was mapped from, and with it the locks that this has, longer than
+ * any handle. So ranges have a description of their own where sections share the handle's; or none,
+ * if there cannot be another one.
+ */
+static void move_apart(kmw_file *file) {
+    int descriptor = kmw_file_reopen_apart(file, O_RDWR);
+    if (descriptor < 0 && !file->writable) {
+        descriptor = kmw_file_reopen_apart(file, O_RDONLY); /* exclusive ranges were out of reach */
+    }
+    file->lock_descriptor = descriptor;
+    if (descriptor >= 0) {
+        let_go(file); /* what somebody who waited got, and has not told the table yet */
+    }
 }
 
 /* Waits, without the mutex, until the piece could be had. 0 or errno. */
@@ -211,6 +232,9 @@ static int try_to_hold(kmw_file *file, range *wanted, struct flock *refused) {
         if (error != 0) {
             return error;
         }
+    }
+    if (file->lock_descriptor < 0 && file->lock_ranges == NULL && kmw_marks_are_here(file)) {
+        move_apart(file);
     }
     wanted->held = true;
     insert(file, wanted);
@@ -394,6 +418,13 @@ bool kmw_file_is_locked(kmw_file *file, off_t offset, off_t length, bool writing
     return own || others;
 }
 
+bool kmw_file_locks_are_here(kmw_file *file) {
+    pthread_mutex_lock(&file->mutexes->ranges);
+    bool here = file->lock_ranges != NULL && file->lock_descriptor < 0;
+    pthread_mutex_unlock(&file->mutexes->ranges);
+    return here;
+}
+
 void kmw_file_locks_init(kmw_file *file) {
     file->lock_ranges = NULL;
     file->lock_descriptor = -1;
@@ -414,10 +445,9 @@ void kmw_file_locks_drop(kmw_file *file) {
     if (file->lock_descriptor >= 0) {
         close(file->lock_descriptor);
         file->lock_descriptor = -1;
-    } else if (some && file->opener == getpid()) {
+    } else if (some && (file->opener == getpid() || kmw_marks_is_alone(file))) {
         /* The descriptor may live on. A forked child's share of the locks is not for it to end. */
-        struct flock all = lock_of(F_UNLCK, 0, KMW_SHARING_BASE - 1);
-        (void)lock_call(file->descriptor, F_OFD_SETLK, &all);
+        let_go(file);
     }
     pthread_mutex_unlock(&file->mutexes->ranges);
 }

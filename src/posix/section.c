@@ -8,24 +8,24 @@
  */
 #include "section.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "last_error.h"
 #include "protection.h"
-#include "sharing.h"
 #include "size.h"
 
 #define SECTION_FLAGS                                                                              \
     (SEC_FILE | SEC_IMAGE | SEC_RESERVE | SEC_COMMIT | SEC_NOCACHE | SEC_WRITECOMBINE |            \
      SEC_LARGE_PAGES)
 
+static bool is_writable(DWORD protection) {
+    return (kmw_protection_of(protection)->may & KMW_MAY_WRITE) != 0;
+}
+
 static void section_destroy(kmw_object *object) {
     kmw_section *section = (kmw_section *)object;
-    close(section->descriptor);
+    kmw_mark_end(section->file, is_writable(section->protection), section->descriptor);
     kmw_object_release(&section->file->object);
     free(section);
 }
@@ -56,55 +56,6 @@ static DWORD file_rights_for(DWORD protection) {
            ((may & KMW_MAY_EXECUTE) != 0 ? FILE_EXECUTE : 0);
 }
 
-/* A description for a section to have, marked as mapped, and the file as it then is. */
-typedef struct marked {
-    int descriptor;
-    struct stat facts;
-} marked;
-
-/* The descriptor is closed again unless it can be marked and measured. -1 is errno's failure. */
-static DWORD mark(int descriptor, bool writable, marked *result) {
-    bool enforced = false;
-    if (descriptor < 0) {
-        return kmw_error_of_errno(errno);
-    }
-    DWORD error = kmw_sharing_mark_mapped(descriptor, writable, &enforced);
-    if (error == ERROR_SUCCESS && fstat(descriptor, &result->facts) != 0) {
-        error = kmw_error_of_errno(errno);
-    }
-    if (error != ERROR_SUCCESS) {
-        close(descriptor);
-        return error;
-    }
-    result->descriptor = descriptor;
-    return ERROR_SUCCESS;
-}
-
-/*
- * Marked before it is measured, so that nobody cuts the file in between; and one look at it serves
- * to measure it and to see that its path still leads to it.
- *
- * A file whose permissions have become too strict for its owner to open it once more (a draft made
- * read-only, say) is mapped through the handle's description: the handle's right counts, and only
- * the handle itself is then not kept from cutting the file.
- */
-static DWORD open_marked(const kmw_file *file, bool writable, marked *result) {
-    const int open_flags = writable ? O_RDWR : O_RDONLY;
-    DWORD error = mark(kmw_file_open_again(file, KMW_BY_PATH, open_flags), writable, result);
-    if (error == ERROR_SUCCESS && kmw_file_is(file, &result->facts)) {
-        return ERROR_SUCCESS;
-    }
-    if (error == ERROR_SUCCESS) {
-        close(result->descriptor);
-    }
-    int descriptor = kmw_file_open_again(file, KMW_BY_DESCRIPTOR, open_flags);
-    if (descriptor < 0 && (errno == EACCES || errno == EPERM) &&
-        (writable ? file->writable && file->readable : file->readable)) {
-        descriptor = fcntl(file->descriptor, F_DUPFD_CLOEXEC, 0);
-    }
-    return mark(descriptor, writable, result);
-}
-
 /*
  * Settles the section's size. `asked` 0: the file's own. If the file has less than *size, it has to
  * grow.
@@ -126,32 +77,33 @@ static DWORD choose_size(uint64_t file_size, bool writable, uint64_t asked, uint
 /* A section over `file`, with the maker's reference. *file_size is what the file has now. */
 static DWORD section_new(kmw_file *file, DWORD protection, uint64_t asked, off_t *file_size,
                          kmw_section **made) {
-    const bool writable = (kmw_protection_of(protection)->may & KMW_MAY_WRITE) != 0;
-    marked own;
+    const bool writable = is_writable(protection);
+    int descriptor = -1;
+    struct stat facts;
     uint64_t size = 0;
     kmw_section *section = malloc(sizeof *section);
     if (section == NULL) {
         return ERROR_NOT_ENOUGH_MEMORY;
     }
-    DWORD error = open_marked(file, writable, &own);
+    DWORD error = kmw_mark_begin(file, writable, &descriptor, &facts);
     if (error != ERROR_SUCCESS) {
         free(section);
         return error;
     }
-    error = choose_size((uint64_t)own.facts.st_size, writable, asked, &size);
+    error = choose_size((uint64_t)facts.st_size, writable, asked, &size);
     if (error != ERROR_SUCCESS) {
-        close(own.descriptor);
+        kmw_mark_end(file, writable, descriptor);
         free(section);
         return error;
     }
     kmw_object_init(&section->object, &section_class);
-    section->descriptor = own.descriptor;
+    section->descriptor = descriptor;
     section->protection = protection;
     section->size = size;
     section->advice = file->flags & (FILE_FLAG_RANDOM_ACCESS | FILE_FLAG_SEQUENTIAL_SCAN);
     section->file = file;
     kmw_object_reference(&file->object);
-    *file_size = own.facts.st_size;
+    *file_size = facts.st_size;
     *made = section;
     return ERROR_SUCCESS;
 }

@@ -294,6 +294,30 @@ DWORD kmw_sharing_mark_mapped(int descriptor, bool writable, bool *enforced) {
     return ERROR_SUCCESS;
 }
 
+static unsigned claims_of_stake(const kmw_stake *stake) {
+    unsigned own, others;
+    const bool has_claims = claims_of(stake->access, stake->share, &own, &others);
+    return (has_claims ? own : 0) | (stake->mapped ? MAPPED : 0) |
+           (stake->written ? USED_WRITE : 0);
+}
+
+int kmw_sharing_take_over(int descriptor, const kmw_stake *stake) {
+    int error = take_shared(descriptor, claims_of_stake(stake));
+    if (error != 0) {
+        kmw_sharing_drop(descriptor);
+    }
+    return error;
+}
+
+void kmw_sharing_reduce(int descriptor, const kmw_stake *from, const kmw_stake *to) {
+    const unsigned dropped = claims_of_stake(from) & ~claims_of_stake(to);
+    int bit = 0;
+    for (int run = next_run(dropped, &bit); run > 0; run = next_run(dropped, &bit)) {
+        (void)set_lock(descriptor, F_UNLCK, KMW_SHARING_BASE + bit, run); /* frees, never waits */
+        bit += run;
+    }
+}
+
 bool kmw_sharing_is_mapped(int descriptor) {
     short type = F_UNLCK;
     return get_lock(descriptor, KMW_SHARING_BASE, 1, &type) == 0 && type == F_RDLCK;

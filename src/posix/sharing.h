@@ -43,12 +43,27 @@ DWORD kmw_sharing_claim_name(int descriptor, DWORD access, DWORD share);
 void kmw_sharing_drop(int descriptor);
 
 /*
- * Marks the file as mapped, through a description that lives exactly as long as the section and
- * its views. `writable` (PAGE_READWRITE and PAGE_EXECUTE_READWRITE): also counts as a user of write
- * access, so that later opens must share it. ERROR_SHARING_VIOLATION if somebody keeps the file
- * barred for long.
+ * Marks the file as mapped. `writable` (PAGE_READWRITE and PAGE_EXECUTE_READWRITE): also counts as
+ * a user of write access, so that later opens must share it. What the description claims already
+ * stays. ERROR_SHARING_VIOLATION, and nothing done, if somebody keeps the file barred for long.
  */
 DWORD kmw_sharing_mark_mapped(int descriptor, bool writable, bool *enforced);
+
+/* What one description may stand for at once. */
+typedef struct kmw_stake {
+    DWORD access, share; /* the claims of a handle; access 0: of none */
+    bool mapped;         /* the mark of sections */
+    bool written;        /* ...one of them writable */
+} kmw_stake;
+
+/*
+ * Takes a stake, without asking whether it agrees with others': for a description that is to stand
+ * for what another one does already. Must be open for reading. 0, or errno and nothing taken.
+ */
+int kmw_sharing_take_over(int descriptor, const kmw_stake *stake);
+
+/* Of the stake `from`, which the description has, only what belongs to `to` as well stays. */
+void kmw_sharing_reduce(int descriptor, const kmw_stake *from, const kmw_stake *to);
 
 /* Does anybody but this description have it marked as mapped? */
 bool kmw_sharing_is_mapped(int descriptor);

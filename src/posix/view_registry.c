@@ -101,6 +101,7 @@ __attribute__((destructor)) static void let_all_go(void) {
     view_count = 0;
     view_capacity = 0;
     kmw_views_unlock();
+    kmw_marks_outlive_sections();
     for (size_t i = 0; i < count; ++i) {
         kmw_view_free(left[i]);
     }
