@@ -72,20 +72,38 @@ bool kmw_object_read_header(int descriptor, off_t file_size, kmw_object_header *
            read_fully(descriptor, header, sizeof *header, 0) && header_is_sound(header, file_size);
 }
 
-static bool has_name(int descriptor, const kmw_object_header *header, const kmw_object_name *name) {
+/* Is the name behind the header this one? `head` is what has been read of the file already. */
+static bool has_name(int descriptor, const char *head, size_t head_length,
+                     const kmw_object_header *header, const kmw_object_name *name) {
     char piece[512];
-    if (header->name_length != name->length) {
+    const size_t read = head_length - KMW_NAME_OFFSET;
+    size_t at = name->length < read ? name->length : read;
+    if (header->name_length != name->length ||
+        memcmp(head + KMW_NAME_OFFSET, name->text, at) != 0) {
         return false;
     }
-    for (size_t at = 0; at < name->length; at += sizeof piece) {
+    while (at < name->length) {
         const size_t rest = name->length - at;
         const size_t length = rest < sizeof piece ? rest : sizeof piece;
         if (!read_fully(descriptor, piece, length, (off_t)(KMW_NAME_OFFSET + at)) ||
             memcmp(piece, name->text + at, length) != 0) {
             return false;
         }
+        at += length;
     }
     return true;
+}
+
+/* The header, if this is an object of that name: an ordinary name comes with the same read. */
+static bool read_object(int descriptor, off_t file_size, const kmw_object_name *name,
+                        kmw_object_header *header) {
+    char head[KMW_NAME_OFFSET + 256];
+    if (file_size < (off_t)sizeof head || !read_fully(descriptor, head, sizeof head, 0)) {
+        return false;
+    }
+    memcpy(header, head, sizeof *header);
+    return header_is_sound(header, file_size) &&
+           has_name(descriptor, head, sizeof head, header, name);
 }
 
 DWORD kmw_named_read_extra(const kmw_named *named, void *to, size_t length) {
@@ -99,12 +117,12 @@ DWORD kmw_named_read_extra(const kmw_named *named, void *to, size_t length) {
 /* ---- Finding an object ---- */
 
 typedef enum found {
-    FOUND,       /* and held */
-    ABSENT,      /* cleared away just now, or not there */
-    CHANGED,     /* the name has changed hands meanwhile: look again */
-    BEING_ASKED, /* dead, and locked by somebody who is about to clear it away */
-    KEPT,        /* dead, but not ours to clear away */
-    FAILED,      /* *error says why */
+    FOUND,   /* and held */
+    ABSENT,  /* cleared away just now, or not there */
+    CHANGED, /* the name has changed hands meanwhile: look again */
+    PASSING, /* dead, and about to be cleared away; or about to have its name alone */
+    KEPT,    /* dead, but not ours to clear away */
+    FAILED,  /* *error says why */
 } found;
 
 static found fail(DWORD why, DWORD *error) {
@@ -125,9 +143,7 @@ static void remember(kmw_named *named, int descriptor, const struct stat *facts)
  * byte: who made it may be anybody. */
 static found examine(int descriptor, const struct stat *facts, const kmw_object_name *name,
                      kmw_kind kind, kmw_named *named, DWORD *error) {
-    if (facts->st_nlink != 1 ||
-        !kmw_object_read_header(descriptor, facts->st_size, &named->header) ||
-        !has_name(descriptor, &named->header, name)) {
+    if (!read_object(descriptor, facts->st_size, name, &named->header)) {
         return fail(ERROR_INVALID_DATA, error);
     }
     if (named->header.kind != (uint32_t)kind) {
@@ -143,7 +159,7 @@ static found hold(int descriptor, const char *path, const kmw_object_name *name,
     switch (kmw_object_probe(descriptor, path)) {
     case KMW_PROBE_CLEARED:
         return ABSENT;
-    case KMW_PROBE_MOVED:
+    case KMW_PROBE_GONE:
         return CHANGED;
     case KMW_PROBE_KEPT:
         return KEPT;
@@ -157,13 +173,13 @@ static found hold(int descriptor, const char *path, const kmw_object_name *name,
     struct stat facts;
     if (!kmw_object_lock(descriptor, LOCK_SH)) {
         /* Locked exclusively, by whom there is: so nobody else holds it any more. */
-        return errno == EWOULDBLOCK ? BEING_ASKED : fail(kmw_error_of_errno(errno), error);
+        return errno == EWOULDBLOCK ? PASSING : fail(kmw_error_of_errno(errno), error);
     }
     if (fstat(descriptor, &facts) != 0) {
         return fail(kmw_error_of_errno(errno), error);
     }
-    if (!kmw_object_is_at(path, &facts)) {
-        return CHANGED;
+    if (facts.st_nlink != 1) {
+        return facts.st_nlink == 0 ? CHANGED : PASSING;
     }
     return examine(descriptor, &facts, name, kind, named, error);
 }
@@ -274,6 +290,12 @@ static int write_header(int descriptor, const kmw_object_name *name, const kmw_b
     return error;
 }
 
+DWORD kmw_named_set_exact_size(kmw_named *draft, uint64_t size) {
+    draft->header.exact_size = size;
+    const int error = write_fully(draft->descriptor, &draft->header, sizeof draft->header);
+    return error == 0 ? ERROR_SUCCESS : kmw_error_of_errno(error);
+}
+
 /* Whatever the umask says. */
 static int set_mode(int descriptor, mode_t mode, struct stat *facts) {
     if (fstat(descriptor, facts) != 0) {
@@ -358,7 +380,7 @@ static void drop_draft(kmw_named *draft, const kmw_path *temporary) {
 /* ---- Creating and opening ---- */
 
 /* false: long enough. */
-static bool wait_for_clearing(int round, int64_t since) {
+static bool wait_for_passing(int round, int64_t since) {
     if (now_ns(CLOCK_MONOTONIC) - since > PATIENCE_NS) {
         return false;
     }
@@ -399,7 +421,7 @@ static DWORD create(const char *path, const kmw_object_name *name, const kmw_bir
             *existed = false;
             result = put_in_place(path, name, birth, &draft, &temporary, &error);
         }
-        if (result == KEPT || (result == BEING_ASKED && !wait_for_clearing(round, since))) {
+        if (result == KEPT || (result == PASSING && !wait_for_passing(round, since))) {
             result = fail(ERROR_ACCESS_DENIED, &error);
         }
     }
@@ -426,7 +448,7 @@ static DWORD open_existing(const char *path, const kmw_object_name *name, kmw_ki
         case CHANGED:
             continue;
         case ABSENT:
-        case BEING_ASKED:
+        case PASSING:
         case KEPT:
             return ERROR_FILE_NOT_FOUND;
         }

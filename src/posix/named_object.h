@@ -81,7 +81,7 @@ typedef struct kmw_birth {
      * Makes the new object complete, before anybody can see it: `draft` has its whole length, of
      * which only the header's pages are allocated. Called at most once. On failure all is undone.
      */
-    DWORD (*prepare)(const kmw_named *draft, void *arg);
+    DWORD (*prepare)(kmw_named *draft, void *arg);
     void *arg;
 } kmw_birth;
 
@@ -94,6 +94,9 @@ typedef struct kmw_birth {
  */
 DWORD kmw_named_create(const kmw_object_name *name, const kmw_birth *birth, kmw_named *named,
                        bool *existed);
+
+/* For a prepare that learns the size itself. */
+DWORD kmw_named_set_exact_size(kmw_named *draft, uint64_t size);
 
 /* ERROR_FILE_NOT_FOUND if there is none; otherwise like kmw_named_create. */
 DWORD kmw_named_open(const kmw_object_name *name, kmw_kind kind, kmw_named *named);

@@ -10,12 +10,15 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "last_error.h"
 
 /* ---- Taking a name apart ---- */
 
@@ -148,44 +151,72 @@ static uint64_t hash_text(const kmw_object_name *name, uint64_t hash) {
     return hash ^ (hash >> 32);
 }
 
-/* Owners of a directory in which nobody else may remove what is ours. Inside a user name space the
- * system's own directories belong to nobody that has a number there. */
+/* Inside a user name space the system's own directories belong to nobody that has a number there.
+ */
 #define UNMAPPED_OWNER ((uid_t)65534)
 
+/* A directory of the system's in which everybody may make files, and nobody remove another's. */
 static bool is_shared_directory(const char *path) {
     struct stat facts;
     return lstat(path, &facts) == 0 && S_ISDIR(facts.st_mode) && (facts.st_mode & S_ISVTX) != 0 &&
            (facts.st_uid == 0 || facts.st_uid == UNMAPPED_OWNER);
 }
 
-/* Objects of the machine lie in it, directly; each user's own in a directory of his. */
+static const char *const shared_directories[] = {"/dev/shm", "/tmp"};
+#define IN_MEMORY shared_directories[0]
+
+/*
+ * Objects of the machine lie in it, directly; each user's own in a directory of his. Chosen once: a
+ * process that changed its mind would not find its own objects again.
+ */
 static const char *shared_directory(void) {
-    if (is_shared_directory("/dev/shm")) {
-        return "/dev/shm";
+    static _Atomic(const char *) chosen;
+    const char *directory = atomic_load_explicit(&chosen, memory_order_relaxed);
+    for (size_t i = 0; directory == NULL && i < 2; ++i) {
+        if (is_shared_directory(shared_directories[i])) {
+            directory = shared_directories[i];
+            atomic_store_explicit(&chosen, directory, memory_order_relaxed);
+        }
     }
-    return is_shared_directory("/tmp") ? "/tmp" : NULL;
+    return directory;
 }
 
 static const char *users_base(void) {
     const char *shared = shared_directory();
-    if (shared != NULL && strcmp(shared, "/dev/shm") == 0) {
+    if (shared == IN_MEMORY) {
         return shared;
     }
-    const char *chosen = getenv("TMPDIR");
-    return chosen != NULL && chosen[0] == '/' ? chosen : shared;
+    const char *temporary = getenv("TMPDIR");
+    return temporary != NULL && temporary[0] == '/' ? temporary : shared;
 }
 
-static DWORD check_own_directory(const char *path, bool make) {
+/* Nobody else may enter it, or he could put what he likes in our objects' places. */
+static DWORD check_own_directory(const char *path, uid_t user) {
     struct stat facts;
-    if (make && mkdir(path, 0700) != 0 && errno != EEXIST) {
-        return errno == ENOENT ? ERROR_PATH_NOT_FOUND : ERROR_ACCESS_DENIED;
-    }
     if (lstat(path, &facts) != 0) {
         return errno == ENOENT ? ERROR_FILE_NOT_FOUND : ERROR_ACCESS_DENIED;
     }
-    const bool ours = S_ISDIR(facts.st_mode) && facts.st_uid == geteuid() &&
+    const bool ours = S_ISDIR(facts.st_mode) && facts.st_uid == user &&
                       (facts.st_mode & (S_IRWXG | S_IRWXO)) == 0;
     return ours ? ERROR_SUCCESS : ERROR_ACCESS_DENIED;
+}
+
+static DWORD make_own_directory(const char *path, uid_t user) {
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        return kmw_error_of_errno(errno);
+    }
+    return check_own_directory(path, user);
+}
+
+static DWORD own_directory(const char *base, bool make, kmw_path *path) {
+    const uid_t user = geteuid();
+    const int length =
+        snprintf(path->text, sizeof path->text, "%s/keepmap-%ju", base, (uintmax_t)user);
+    if (length < 0 || (size_t)length >= sizeof path->text) {
+        return ERROR_FILENAME_EXCED_RANGE;
+    }
+    const DWORD error = check_own_directory(path->text, user);
+    return error == ERROR_FILE_NOT_FOUND && make ? make_own_directory(path->text, user) : error;
 }
 
 DWORD kmw_object_directory(bool global, bool make, kmw_path *path) {
@@ -193,20 +224,11 @@ DWORD kmw_object_directory(bool global, bool make, kmw_path *path) {
     if (base == NULL) {
         return ERROR_ACCESS_DENIED;
     }
-    const int length = global ? snprintf(path->text, sizeof path->text, "%s", base)
-                              : snprintf(path->text, sizeof path->text, "%s/keepmap-%ju", base,
-                                         (uintmax_t)geteuid());
-    if (length < 0 || (size_t)length >= sizeof path->text) {
-        return ERROR_FILENAME_EXCED_RANGE;
-    }
     if (global) {
+        strcpy(path->text, base);
         return ERROR_SUCCESS;
     }
-    DWORD error = check_own_directory(path->text, false);
-    if (error == ERROR_FILE_NOT_FOUND && make) {
-        error = check_own_directory(path->text, true);
-    }
-    return error;
+    return own_directory(base, make, path);
 }
 
 DWORD kmw_object_path(const kmw_object_name *name, bool make, kmw_path *path) {

@@ -26,18 +26,13 @@ bool kmw_object_lock(int descriptor, int operation) {
     return result == 0;
 }
 
-bool kmw_object_is_at(const char *path, const struct stat *facts) {
-    struct stat now;
-    return lstat(path, &now) == 0 && now.st_dev == facts->st_dev && now.st_ino == facts->st_ino;
-}
-
 /*
- * Locked exclusively, it has no holder and gets none; and while its name leads to it nobody else
- * removes that name, since he would have to lock it first.
+ * Locked exclusively, it has no holder and gets none; and while it has its name nobody else removes
+ * that, since he would have to lock it first.
  */
 static kmw_probe clear_away(const char *path, const struct stat *facts) {
-    if (!kmw_object_is_at(path, facts)) {
-        return KMW_PROBE_MOVED;
+    if (facts->st_nlink == 0) {
+        return KMW_PROBE_GONE;
     }
     if (unlink(path) == 0 || errno == ENOENT) {
         return KMW_PROBE_CLEARED;

@@ -1,6 +1,9 @@
 /*
  * object_probe.h - asking a file of a named object whether anybody holds it, and clearing it away
  * if nobody does. The steps that named_object.c and object_sweep.c have in common.
+ *
+ * An object's file has one name and never gets another, so its count of links tells whether that
+ * still leads to it: one look at the open file, and none at the path.
  */
 #ifndef KMW_OBJECT_PROBE_H
 #define KMW_OBJECT_PROBE_H
@@ -17,13 +20,10 @@ int kmw_object_open_file(const char *path, int mode);
 /* flock, without waiting. false, errno: EWOULDBLOCK if somebody else's lock is in the way. */
 bool kmw_object_lock(int descriptor, int operation);
 
-/* Does the path lead to this very file? */
-bool kmw_object_is_at(const char *path, const struct stat *facts);
-
 typedef enum kmw_probe {
     KMW_PROBE_HELD,    /* somebody holds it, or is asking the same */
     KMW_PROBE_CLEARED, /* nobody did: it is gone */
-    KMW_PROBE_MOVED,   /* nobody does, and the path leads elsewhere by now */
+    KMW_PROBE_GONE,    /* nobody does, and somebody else has cleared it away */
     KMW_PROBE_KEPT,    /* nobody does, but it is not ours to remove */
     KMW_PROBE_FOREIGN, /* no regular file: no object */
     KMW_PROBE_FAILED,  /* errno */

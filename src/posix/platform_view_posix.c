@@ -89,7 +89,8 @@ DWORD km_platform_map_reserved(km_reservation *reservation, HANDLE section, DWOR
 /* ---- Growing and shrinking in place ---- */
 
 static bool same_file(const kmw_section *one, const kmw_section *other) {
-    return one->file->device == other->file->device && one->file->inode == other->file->inode;
+    return one->file != NULL && other->file != NULL && one->file->device == other->file->device &&
+           one->file->inode == other->file->inode;
 }
 
 /* Where protections were changed here and there, what comes behind has the view's own. */
@@ -125,7 +126,7 @@ static DWORD map_tail(kmw_view *view, size_t mapped) {
     const size_t length = mapped - view->mapped;
     if (mmap(tail, length, kmw_protection_of(view->protection)->mmap,
              kmw_view_mmap_flags(view->protection) | MAP_FIXED, view->section->descriptor,
-             (off_t)view->mapped) == MAP_FAILED) {
+             (off_t)kmw_view_position(view, view->mapped)) == MAP_FAILED) {
         const DWORD error = kmw_error_of_errno(errno);
         (void)kmw_place_reserved_again(tail, length);
         return error;

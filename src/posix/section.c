@@ -1,36 +1,80 @@
 /*
- * section.c - CreateFileMapping over a file.
- *
- * A section is the file as it was when the section was made, by size, and the promise that nobody
- * cuts it shorter meanwhile. SEC_RESERVE, SEC_NOCACHE and SEC_WRITECOMBINE are checked as Windows
- * does and have no effect on a file; SEC_IMAGE is refused as for a file that is no executable
- * image.
+ * section.c - CreateFileMapping and OpenFileMapping: what is asked for, and by whom it is made.
  */
 #include "section.h"
 
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "last_error.h"
 #include "protection.h"
+#include "security.h"
 #include "size.h"
+#include "view.h"
 
 #define SECTION_FLAGS                                                                              \
     (SEC_FILE | SEC_IMAGE | SEC_RESERVE | SEC_COMMIT | SEC_NOCACHE | SEC_WRITECOMBINE |            \
      SEC_LARGE_PAGES)
 
-static bool is_writable(DWORD protection) {
-    return (kmw_protection_of(protection)->may & KMW_MAY_WRITE) != 0;
+/* ---- The object ---- */
+
+static void last_handle(kmw_object *object) {
+    kmw_named_close(&((kmw_section *)object)->named);
 }
 
-static void section_destroy(kmw_object *object) {
+static void destroy(kmw_object *object) {
     kmw_section *section = (kmw_section *)object;
-    kmw_mark_end(section->file, is_writable(section->protection), section->descriptor);
-    kmw_object_release(&section->file->object);
+    kmw_named_close(&section->named);
+    if (section->file != NULL) {
+        kmw_mark_end(section->file, kmw_section_is_writable(section->protection),
+                     section->descriptor);
+        kmw_object_release(&section->file->object);
+    } else if (section->descriptor >= 0) {
+        close(section->descriptor);
+    }
     free(section);
 }
 
-static const kmw_class section_class = {KMW_SECTION, NULL, section_destroy};
+bool kmw_section_is_writable(DWORD protection) {
+    return (kmw_protection_of(protection)->may & KMW_MAY_WRITE) != 0;
+}
+
+static const kmw_class section_class = {KMW_SECTION, last_handle, destroy};
+
+kmw_section *kmw_section_new(DWORD protection, DWORD flags, uint64_t size) {
+    kmw_section *section = malloc(sizeof *section);
+    if (section == NULL) {
+        return NULL;
+    }
+    *section = (kmw_section){.descriptor = -1,
+                             .size = size,
+                             .protection = protection,
+                             .flags = flags,
+                             .named = {.descriptor = -1}};
+    kmw_object_init(&section->object, &section_class);
+    return section;
+}
+
+HANDLE kmw_section_open_handle(kmw_section *section, DWORD access, bool inherit) {
+    HANDLE handle = kmw_handle_open(&section->object, access, inherit);
+    kmw_object_release(&section->object);
+    return handle;
+}
+
+DWORD kmw_section_rights(DWORD access) {
+    DWORD rights = access & ~(GENERIC_READ | GENERIC_WRITE | GENERIC_EXECUTE | GENERIC_ALL);
+    rights |= access & GENERIC_READ ? READ_CONTROL | SECTION_QUERY | SECTION_MAP_READ : 0;
+    rights |= access & GENERIC_WRITE ? READ_CONTROL | SECTION_MAP_WRITE : 0;
+    rights |= access & GENERIC_EXECUTE ? READ_CONTROL | SECTION_MAP_EXECUTE : 0;
+    rights |= access & GENERIC_ALL ? SECTION_ALL_ACCESS : 0;
+    return rights;
+}
+
+/* ---- Making one ---- */
+
+bool kmw_section_is_pagefile_backed(const kmw_section_request *request) {
+    return request->file == INVALID_HANDLE_VALUE || request->file == NULL;
+}
 
 /* SEC_* alone, whatever is to be mapped. */
 static bool flags_are_valid(DWORD flags) {
@@ -49,142 +93,141 @@ static bool flags_are_valid(DWORD flags) {
     }
 }
 
-/* The rights to the file that a section of this protection needs. */
-static DWORD file_rights_for(DWORD protection) {
-    const unsigned may = kmw_protection_of(protection)->may;
-    return FILE_READ_DATA | ((may & KMW_MAY_WRITE) != 0 ? FILE_WRITE_DATA : 0) |
-           ((may & KMW_MAY_EXECUTE) != 0 ? FILE_EXECUTE : 0);
-}
-
-/*
- * Settles the section's size. `asked` 0: the file's own. If the file has less than *size, it has to
- * grow.
- */
-static DWORD choose_size(uint64_t file_size, bool writable, uint64_t asked, uint64_t *size) {
-    if (asked == 0 && file_size == 0) {
-        return ERROR_FILE_INVALID;
-    }
-    if (asked > file_size && !writable) {
-        return ERROR_NOT_ENOUGH_MEMORY;
-    }
-    if (asked > KM_SIZE_MAX) {
+DWORD kmw_section_check_flags(const kmw_section_request *request) {
+    if (!flags_are_valid(request->flags)) {
         return ERROR_INVALID_PARAMETER;
     }
-    *size = asked != 0 ? asked : file_size;
-    return ERROR_SUCCESS;
+    return kmw_section_is_pagefile_backed(request) && (request->flags & SEC_IMAGE) != 0
+               ? ERROR_BAD_EXE_FORMAT
+               : ERROR_SUCCESS;
 }
 
-/* A section over `file`, with the maker's reference. *file_size is what the file has now. */
-static DWORD section_new(kmw_file *file, DWORD protection, uint64_t asked, off_t *file_size,
-                         kmw_section **made) {
-    const bool writable = is_writable(protection);
-    int descriptor = -1;
-    struct stat facts;
-    uint64_t size = 0;
-    kmw_section *section = malloc(sizeof *section);
-    if (section == NULL) {
-        return ERROR_NOT_ENOUGH_MEMORY;
-    }
-    DWORD error = kmw_mark_begin(file, writable, &descriptor, &facts);
-    if (error != ERROR_SUCCESS) {
-        free(section);
-        return error;
-    }
-    error = choose_size((uint64_t)facts.st_size, writable, asked, &size);
-    if (error != ERROR_SUCCESS) {
-        kmw_mark_end(file, writable, descriptor);
-        free(section);
-        return error;
-    }
-    kmw_object_init(&section->object, &section_class);
-    section->descriptor = descriptor;
-    section->protection = protection;
-    section->size = size;
-    section->advice = file->flags & (FILE_FLAG_RANDOM_ACCESS | FILE_FLAG_SEQUENTIAL_SCAN);
-    section->file = file;
-    kmw_object_reference(&file->object);
-    *file_size = facts.st_size;
-    *made = section;
-    return ERROR_SUCCESS;
-}
-
-/* The handle comes before the growth: growth is the one step that could not be taken back. */
-static HANDLE open_section(kmw_file *file, DWORD protection, uint64_t asked, bool inherit) {
-    off_t file_size = 0;
+static HANDLE create_unnamed(const kmw_section_request *request) {
     kmw_section *section = NULL;
-    DWORD error = section_new(file, protection, asked, &file_size, &section);
+    DWORD error = kmw_section_check_flags(request);
+    if (error == ERROR_SUCCESS) {
+        error = kmw_section_is_pagefile_backed(request) ? kmw_memory_section_make(request, &section)
+                                                        : kmw_file_section_make(request, &section);
+    }
     if (error != ERROR_SUCCESS) {
         SetLastError(error);
         return NULL;
     }
-    HANDLE handle = kmw_handle_open(&section->object, kmw_protection_grants(protection), inherit);
-    if (handle != NULL && section->size > (uint64_t)file_size) {
-        error = kmw_file_grow(file, file_size, (off_t)section->size);
+    HANDLE handle = kmw_section_open_handle(section, kmw_protection_grants(request->protection),
+                                            request->inherit);
+    if (handle == NULL) {
+        return NULL;
     }
-    kmw_object_release(&section->object);
+    if (section->file != NULL) { /* which the handle keeps: nobody else knows it yet */
+        error = kmw_file_section_grow(section);
+    }
     if (error != ERROR_SUCCESS) {
         CloseHandle(handle);
-        SetLastError(error);
-        return NULL;
+        handle = NULL;
     }
+    SetLastError(error); /* never ERROR_ALREADY_EXISTS, which would mean a name in use */
     return handle;
 }
 
-static HANDLE create_section(HANDLE file_handle, LPSECURITY_ATTRIBUTES security, DWORD protection,
-                             DWORD flags, uint64_t size) {
-    kmw_file *file = NULL;
-    kmw_use use = kmw_file_use(file_handle, file_rights_for(protection), &file);
-    if (use.object == NULL) {
-        return NULL;
+/* What comes before the name, in Windows' order. */
+static DWORD check_request(HANDLE file, LPSECURITY_ATTRIBUTES security, DWORD protection,
+                           uint64_t size, kmw_section_request *request) {
+    *request = (kmw_section_request){.file = file,
+                                     .protection = protection & ~SECTION_FLAGS,
+                                     .flags = protection & SECTION_FLAGS,
+                                     .size = size};
+    const DWORD base = request->protection;
+    if (kmw_protection_of(base) == NULL || base == PAGE_NOACCESS || base == PAGE_EXECUTE ||
+        (kmw_section_is_pagefile_backed(request) && size == 0)) {
+        return ERROR_INVALID_PARAMETER;
     }
-    HANDLE section = NULL;
-    if (!S_ISREG(file->type)) {
-        SetLastError(ERROR_INVALID_HANDLE);
-    } else if ((flags & SEC_IMAGE) != 0) {
-        SetLastError(ERROR_BAD_EXE_FORMAT);
-    } else if ((flags & SEC_LARGE_PAGES) != 0) {
-        SetLastError(ERROR_INVALID_PARAMETER);
-    } else {
-        section = open_section(file, protection, size,
-                               security != NULL && security->bInheritHandle != FALSE);
-    }
-    kmw_use_end(use);
-    if (section != NULL) {
-        SetLastError(ERROR_SUCCESS); /* ERROR_ALREADY_EXISTS would mean a name in use */
-    }
-    return section;
+    return kmw_security_read(security, &request->everybody, &request->inherit);
 }
 
-/* What both calls check before the file is looked at, in Windows' order. */
-static HANDLE create_file_mapping(HANDLE file, LPSECURITY_ATTRIBUTES security, DWORD protection,
-                                  uint64_t size, bool named) {
-    const DWORD flags = protection & SECTION_FLAGS;
-    const DWORD base = protection & ~SECTION_FLAGS;
-    const bool pagefile_backed = file == INVALID_HANDLE_VALUE || file == NULL;
-    if (kmw_protection_of(base) == NULL || base == PAGE_NOACCESS || base == PAGE_EXECUTE ||
-        (pagefile_backed && size == 0) || !flags_are_valid(flags)) {
-        SetLastError(ERROR_INVALID_PARAMETER);
-        return NULL;
+static HANDLE create(const kmw_section_request *request, kmw_object_name *name) {
+    if (name->text == NULL) {
+        return create_unnamed(request);
     }
-    if (pagefile_backed && (flags & SEC_IMAGE) != 0) {
-        SetLastError(ERROR_BAD_EXE_FORMAT);
-        return NULL;
-    }
-    if (named || pagefile_backed) {
-        SetLastError(ERROR_NOT_SUPPORTED);
-        return NULL;
-    }
-    return create_section(file, security, base, flags, size);
+    HANDLE handle = kmw_named_section_create(name, request);
+    kmw_object_name_free(name);
+    return handle;
 }
 
 HANDLE CreateFileMappingA(HANDLE file, LPSECURITY_ATTRIBUTES security, DWORD protection,
                           DWORD size_high, DWORD size_low, LPCSTR name) {
-    return create_file_mapping(file, security, protection, km_size_join(size_high, size_low),
-                               name != NULL && name[0] != '\0');
+    kmw_section_request request;
+    kmw_object_name parsed;
+    DWORD error =
+        check_request(file, security, protection, km_size_join(size_high, size_low), &request);
+    if (error == ERROR_SUCCESS) {
+        error = kmw_object_name_from_utf8(name, &parsed);
+    }
+    if (error != ERROR_SUCCESS) {
+        SetLastError(error);
+        return NULL;
+    }
+    return create(&request, &parsed);
 }
 
 HANDLE CreateFileMappingW(HANDLE file, LPSECURITY_ATTRIBUTES security, DWORD protection,
                           DWORD size_high, DWORD size_low, LPCWSTR name) {
-    return create_file_mapping(file, security, protection, km_size_join(size_high, size_low),
-                               name != NULL && name[0] != 0);
+    kmw_section_request request;
+    kmw_object_name parsed;
+    DWORD error =
+        check_request(file, security, protection, km_size_join(size_high, size_low), &request);
+    if (error == ERROR_SUCCESS) {
+        error = kmw_object_name_from_utf16(name, KMW_SECTION_NAME_LIMIT_W, &parsed);
+    }
+    if (error != ERROR_SUCCESS) {
+        SetLastError(error);
+        return NULL;
+    }
+    return create(&request, &parsed);
+}
+
+/* ---- Opening one ---- */
+
+/* FILE_MAP_COPY by itself asks for reading, and the bit that Win32 calls FILE_MAP_EXECUTE for the
+ * right that a view needs. */
+static DWORD rights_to_open(DWORD access) {
+    if (access == FILE_MAP_COPY) {
+        return SECTION_QUERY | SECTION_MAP_READ;
+    }
+    if ((access & MAXIMUM_ALLOWED) != 0) {
+        return SECTION_ALL_ACCESS;
+    }
+    access = kmw_section_rights(access);
+    return (access & FILE_MAP_EXECUTE) != 0 ? access | SECTION_MAP_EXECUTE : access;
+}
+
+static HANDLE open_section(DWORD access, BOOL inherit, DWORD error, kmw_object_name *name) {
+    if (error == ERROR_SUCCESS && access == 0) {
+        kmw_object_name_free(name);
+        error = ERROR_ACCESS_DENIED;
+    }
+    if (error != ERROR_SUCCESS) {
+        SetLastError(error);
+        return NULL;
+    }
+    HANDLE handle = kmw_named_section_open(name, rights_to_open(access), inherit != FALSE);
+    kmw_object_name_free(name);
+    return handle;
+}
+
+HANDLE OpenFileMappingA(DWORD access, BOOL inherit, LPCSTR name) {
+    kmw_object_name parsed;
+    DWORD error = kmw_object_name_to_open(name, name != NULL && name[0] == '\0');
+    if (error == ERROR_SUCCESS) {
+        error = kmw_object_name_from_utf8(name, &parsed);
+    }
+    return open_section(access, inherit, error, &parsed);
+}
+
+HANDLE OpenFileMappingW(DWORD access, BOOL inherit, LPCWSTR name) {
+    kmw_object_name parsed;
+    DWORD error = kmw_object_name_to_open(name, name != NULL && name[0] == 0);
+    if (error == ERROR_SUCCESS) {
+        error = kmw_object_name_from_utf16(name, KMW_SECTION_NAME_LIMIT_W, &parsed);
+    }
+    return open_section(access, inherit, error, &parsed);
 }

@@ -22,6 +22,10 @@ int kmw_view_mmap_flags(DWORD protection) {
     return kmw_protection_of(protection)->copies ? MAP_PRIVATE | MAP_NORESERVE : MAP_SHARED;
 }
 
+uint64_t kmw_view_position(const kmw_view *view, size_t at) {
+    return view->section->origin + view->offset + at;
+}
+
 void kmw_view_advise(const kmw_view *view, char *from, size_t length) {
     if (view->section->advice == 0) {
         return;
@@ -76,7 +80,7 @@ static DWORD place_in_reservation(kmw_view *view, void *address, int protection,
         return ERROR_INVALID_ADDRESS;
     }
     view->base = mmap(address, view->mapped, protection, flags | MAP_FIXED,
-                      view->section->descriptor, (off_t)view->offset);
+                      view->section->descriptor, (off_t)kmw_view_position(view, 0));
     if (view->base == MAP_FAILED) {
         const int error = errno;
         (void)kmw_place_reserved_again(address, view->mapped);
@@ -91,7 +95,7 @@ static DWORD place_at(kmw_view *view, void *address, int protection, int flags) 
         return ERROR_INVALID_ADDRESS;
     }
     view->base = kmw_place_view_at(address, view->mapped, protection, flags,
-                                   view->section->descriptor, view->offset);
+                                   view->section->descriptor, kmw_view_position(view, 0));
     if (view->base != MAP_FAILED) {
         return ERROR_SUCCESS;
     }
@@ -114,8 +118,8 @@ static DWORD place(kmw_view *view, void *address) {
     if (address != NULL) {
         return place_at(view, address, protection, flags);
     }
-    view->base =
-        kmw_place_view(view->mapped, protection, flags, view->section->descriptor, view->offset);
+    view->base = kmw_place_view(view->mapped, protection, flags, view->section->descriptor,
+                                kmw_view_position(view, 0));
     return view->base != MAP_FAILED ? ERROR_SUCCESS : kmw_error_of_errno(errno);
 }
 
@@ -264,7 +268,8 @@ BOOL FlushViewOfFile(LPCVOID address, SIZE_T length) {
         const size_t at = (size_t)((const char *)address - view->base);
         if (length > view->mapped - at) {
             error = ERROR_INVALID_PARAMETER;
-        } else if ((kmw_protection_of(view->protection)->may & KMW_MAY_WRITE) != 0) {
+        } else if (view->section->file != NULL &&
+                   (kmw_protection_of(view->protection)->may & KMW_MAY_WRITE) != 0) {
             length = length != 0 ? length : view->mapped - at;
             offset = view->offset + at;
             section = view->section;

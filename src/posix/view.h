@@ -79,6 +79,8 @@ void *kmw_view_map(HANDLE section, DWORD access, uint64_t offset, uint64_t lengt
 
 /* How a view of this protection is mapped: MAP_SHARED or MAP_PRIVATE. */
 int kmw_view_mmap_flags(DWORD protection);
+/* Where byte `at` of the view lies in what the section's descriptor leads to. */
+uint64_t kmw_view_position(const kmw_view *view, size_t at);
 /* Tells the system of the section's advice for pages newly mapped. */
 void kmw_view_advise(const kmw_view *view, char *from, size_t length);
 /* Unmaps, takes it out of the registry; the mutex is held. ERROR_SUCCESS, or it stays as it was. */

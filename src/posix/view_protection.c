@@ -188,7 +188,7 @@ static bool set_pages(const kmw_view *view, size_t first, size_t end, const kmw_
     }
     const int flags = kmw_view_mmap_flags(to->detached ? PAGE_WRITECOPY : PAGE_READWRITE);
     if (mmap(address, length, protection, flags | MAP_FIXED, view->section->descriptor,
-             (off_t)(view->offset + first * page_size)) == MAP_FAILED) {
+             (off_t)kmw_view_position(view, first * page_size)) == MAP_FAILED) {
         return false;
     }
     kmw_view_advise(view, address, length);

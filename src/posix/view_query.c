@@ -9,6 +9,7 @@
 #include "last_error.h"
 #include "page_map.h"
 #include "protection.h"
+#include "section_commit.h"
 #include "view.h"
 
 static uintptr_t page_of(const void *address) {
@@ -17,17 +18,35 @@ static uintptr_t page_of(const void *address) {
 
 /* ---- VirtualQuery ---- */
 
+/* Is `page` of the view committed? Cuts *end where that changes. */
+static bool is_committed(const kmw_view *view, size_t page, size_t *end) {
+    const kmw_section *section = view->section;
+    if (section->file != NULL || (section->flags & SEC_RESERVE) == 0) {
+        return true;
+    }
+    const kmw_reserved reserved = {section->descriptor, section->origin, section->size};
+    const uint64_t first = view->offset / kmw_page_size();
+    uint64_t stop = 0;
+    const bool committed = kmw_commit_state(&reserved, first + page, first + *end, &stop);
+    *end = (size_t)(stop - first);
+    return committed;
+}
+
 static void describe_view(const kmw_view *view, uintptr_t page,
                           MEMORY_BASIC_INFORMATION *information) {
     const size_t page_size = kmw_page_size();
     const size_t number = (page - (uintptr_t)view->base) / page_size;
     size_t end = 0;
     information->Protect = kmw_view_page_protection(view, number, view->mapped / page_size, &end);
+    const bool committed = is_committed(view, number, &end);
+    if (!committed) {
+        information->Protect = 0;
+    }
     information->BaseAddress = (PVOID)page;
     information->AllocationBase = view->base;
     information->AllocationProtect = view->protection;
     information->RegionSize = (end - number) * page_size;
-    information->State = MEM_COMMIT;
+    information->State = committed ? MEM_COMMIT : MEM_RESERVE;
     information->Type = MEM_MAPPED;
 }
 

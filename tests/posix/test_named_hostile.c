@@ -228,12 +228,22 @@ static void an_object_with_a_spoilt_header_is_refused(void **state) {
     assert_int_equal(ftruncate(named.descriptor, 4096), 0);
     check_refused(&name, path.text, "a file cut short");
     kmw_named_close(&named);
+}
+
+static void a_file_with_two_names_is_no_object_yet(void **state) {
+    (void)state;
+    kmw_object_name name;
+    kmw_path path;
+    need_room();
+    name_it("Global\\two names", &name, &path);
     kmw_path second = path;
     strcat(second.text, ".second");
-    named = make(&name, false);
+    kmw_named named = make(&name, false);
     assert_int_equal(link(path.text, second.text), 0);
-    check_refused(&name, path.text, "a file with two names");
+    assert_int_equal(try_open(&name), ERROR_FILE_NOT_FOUND);
+    assert_int_equal(try_create(&name), ERROR_ACCESS_DENIED);
     assert_int_equal(unlink(second.text), 0);
+    assert_int_equal(try_open(&name), ERROR_SUCCESS);
     kmw_named_close(&named);
 }
 
@@ -416,6 +426,7 @@ int main(void) {
         cmocka_unit_test(a_file_that_nobody_holds_is_cleared_away_whatever_is_in_it),
         cmocka_unit_test(a_held_file_that_is_no_object_is_refused),
         cmocka_unit_test(an_object_with_a_spoilt_header_is_refused),
+        cmocka_unit_test(a_file_with_two_names_is_no_object_yet),
         cmocka_unit_test(what_is_no_regular_file_is_refused_without_waiting),
         cmocka_unit_test(a_user_s_directory_that_others_may_enter_is_refused),
         cmocka_unit_test(a_living_object_is_its_owner_s_unless_made_for_everybody),

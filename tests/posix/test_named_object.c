@@ -145,7 +145,7 @@ static void the_header_tells_what_was_made(void **state) {
     kmw_named_close(&found);
 }
 
-static DWORD refuse(const kmw_named *draft, void *arg) {
+static DWORD refuse(kmw_named *draft, void *arg) {
     struct stat facts;
     const kmw_object_name *name = arg;
     assert_int_equal(fstat(draft->descriptor, &facts), 0);

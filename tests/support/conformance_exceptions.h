@@ -31,6 +31,16 @@ typedef enum conformance_system {
       "VirtualProtect cannot make a read-only file's view PAGE_WRITECOPY")                         \
     X(WINE_READS_ANY_PAGE, WINE,                                                                   \
       "ReadProcessMemory goes through /proc/PID/mem, which minds no page protection")              \
+    X(WINE_WRITES_READ_ONLY_SECTION, WINE,                                                         \
+      "lets a second handle with map-write have writable views of a PAGE_READONLY section")        \
+    X(WINE_ROUNDS_SIZE_TO_NOTHING, WINE,                                                           \
+      "rounds an anonymous section of the largest sizes up to 0 bytes, and makes it")              \
+    X(WINE_OPENS_WITHOUT_ACCESS, WINE, "opens an object with access 0, for nothing")               \
+    X(WINE_RELEASES_NOTHING, WINE, "ReleaseSemaphore of 0 succeeds")                               \
+    X(WINE_NEGATIVE_RELEASE_CODE, WINE, "says 298, not 87, for a negative ReleaseSemaphore")       \
+    X(WINE_LONG_MUTEX_NAMES, WINE, "CreateMutexA takes names of more than 259 characters")         \
+    X(WINE_WAITS_FOR_TWINS, WINE, "waits for all of several where one object comes twice")         \
+    X(WINE_WAITS_FOR_PSEUDO_HANDLES, WINE, "takes pseudo handles in waits for several objects")    \
     X(KEEPMAP_ORDINARY_CHARACTERS, KEEPMAP,                                                        \
       "? * \" < > | and the backslash are ordinary characters of POSIX file names")                \
     X(KEEPMAP_CASE_COUNTS, KEEPMAP, "file names that differ in case are different names")

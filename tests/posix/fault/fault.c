@@ -179,6 +179,7 @@ void __wrap_free(void *memory) {
     X(ssize_t, copy_file_range,                                                                    \
       (int d, off64_t *from, int e, off64_t *to, size_t n, unsigned flags),                        \
       (d, from, e, to, n, flags), -1)                                                              \
+    X(int, memfd_create, (const char *name, unsigned flags), (name, flags), -1)                    \
     X(int, pipe2, (int *ends, int flags), (ends, flags), -1)                                       \
     X(ssize_t, getrandom, (void *to, size_t n, unsigned flags), (to, n, flags), -1)
 
