@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "last_error.h"
+#include "object_directory.h"
 #include "object_probe.h"
 #include "view.h"
 
@@ -130,9 +131,21 @@ static found fail(DWORD why, DWORD *error) {
     return FAILED;
 }
 
-static void remember(kmw_named *named, int descriptor, const struct stat *facts) {
+/* The file of an object, and the directory it lies in. */
+typedef struct place {
+    int directory;
+    kmw_object_file file;
+} place;
+
+static DWORD place_of(const kmw_object_name *name, bool make, place *at) {
+    kmw_object_file_of(name, &at->file);
+    return kmw_object_directory(name->global, make, &at->directory);
+}
+
+static void remember(kmw_named *named, const place *at, int descriptor, const struct stat *facts) {
     named->descriptor = descriptor;
-    named->path = NULL;
+    named->directory = at->directory;
+    named->file = at->file;
     named->device = facts->st_dev;
     named->inode = facts->st_ino;
     named->mode = facts->st_mode;
@@ -141,22 +154,22 @@ static void remember(kmw_named *named, int descriptor, const struct stat *facts)
 
 /* It is alive, as this description is among its holders now. What it is, it must be to the last
  * byte: who made it may be anybody. */
-static found examine(int descriptor, const struct stat *facts, const kmw_object_name *name,
-                     kmw_kind kind, kmw_named *named, DWORD *error) {
+static found examine(int descriptor, const struct stat *facts, const place *at,
+                     const kmw_object_name *name, kmw_kind kind, kmw_named *named, DWORD *error) {
     if (!read_object(descriptor, facts->st_size, name, &named->header)) {
         return fail(ERROR_INVALID_DATA, error);
     }
     if (named->header.kind != (uint32_t)kind) {
         return fail(ERROR_INVALID_HANDLE, error);
     }
-    remember(named, descriptor, facts);
+    remember(named, at, descriptor, facts);
     return FOUND;
 }
 
 /* The descriptor is freshly opened, and stays open only if the object was FOUND. */
-static found hold(int descriptor, const char *path, const kmw_object_name *name, kmw_kind kind,
+static found hold(int descriptor, const place *at, const kmw_object_name *name, kmw_kind kind,
                   kmw_named *named, DWORD *error) {
-    switch (kmw_object_probe(descriptor, path)) {
+    switch (kmw_object_probe(descriptor, at->directory, at->file.name)) {
     case KMW_PROBE_CLEARED:
         return ABSENT;
     case KMW_PROBE_GONE:
@@ -181,12 +194,18 @@ static found hold(int descriptor, const char *path, const kmw_object_name *name,
     if (facts.st_nlink != 1) {
         return facts.st_nlink == 0 ? CHANGED : PASSING;
     }
-    return examine(descriptor, &facts, name, kind, named, error);
+    return examine(descriptor, &facts, at, name, kind, named, error);
 }
 
-static found find(const char *path, const kmw_object_name *name, kmw_kind kind, kmw_named *named,
+/* Mostly there is nothing, and asking costs half of what trying to open it does. */
+static bool is_vacant(const place *at) {
+    return faccessat(at->directory, at->file.name, F_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) != 0 &&
+           errno == ENOENT;
+}
+
+static found find(const place *at, const kmw_object_name *name, kmw_kind kind, kmw_named *named,
                   DWORD *error) {
-    const int descriptor = kmw_object_open_file(path, O_RDWR);
+    const int descriptor = kmw_object_open_file(at->directory, at->file.name, O_RDWR);
     if (descriptor < 0) {
         switch (errno) {
         case ENOENT:
@@ -199,7 +218,7 @@ static found find(const char *path, const kmw_object_name *name, kmw_kind kind, 
             return fail(kmw_error_of_errno(errno), error);
         }
     }
-    const found result = hold(descriptor, path, name, kind, named, error);
+    const found result = hold(descriptor, at, name, kind, named, error);
     if (result != FOUND) {
         close(descriptor);
     }
@@ -212,29 +231,25 @@ static mode_t mode_of(const kmw_birth *birth) {
     return birth->for_everybody ? 0666 : 0600;
 }
 
-/* A file without a name in the directory of `path`; or, where there is no such thing, with a name
- * that nobody looks for: *temporary is set then. */
-static int open_draft(const char *path, mode_t mode, kmw_path *temporary) {
+/* The name that a draft has where files without one cannot be made; "" where they can. */
+typedef struct temporary_name {
+    char text[sizeof(kmw_object_file) + 32];
+} temporary_name;
+
+static int open_draft(const place *at, mode_t mode, temporary_name *temporary) {
     temporary->text[0] = '\0';
 #ifdef O_TMPFILE
-    kmw_path directory;
-    const size_t length = (size_t)(strrchr(path, '/') - path);
-    memcpy(directory.text, path, length);
-    directory.text[length] = '\0';
-    const int nameless = open(directory.text, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+    const int nameless = openat(at->directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
     if (nameless >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)) {
         return nameless;
     }
 #endif
     static atomic_uint counter;
     const unsigned number = atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed);
-    const int needed = snprintf(temporary->text, sizeof temporary->text, "%s.%ld-%u", path,
-                                (long)getpid(), number);
-    if (needed < 0 || (size_t)needed >= sizeof temporary->text) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    return open(temporary->text, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, mode);
+    (void)snprintf(temporary->text, sizeof temporary->text, "%s.%ld-%u", at->file.name,
+                   (long)getpid(), number);
+    return openat(at->directory, temporary->text,
+                  O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, mode);
 }
 
 static void describe(const kmw_object_name *name, const kmw_birth *birth,
@@ -311,8 +326,8 @@ static int set_mode(int descriptor, mode_t mode, struct stat *facts) {
 }
 
 /* Everything about a draft but what its kind does. 0 or errno. */
-static int fill(int descriptor, const kmw_object_name *name, const kmw_birth *birth,
-                kmw_named *draft) {
+static int fill(int descriptor, const place *at, const kmw_object_name *name,
+                const kmw_birth *birth, kmw_named *draft) {
     struct stat facts;
     if (!kmw_object_lock(descriptor, LOCK_SH)) {
         return errno;
@@ -321,13 +336,13 @@ static int fill(int descriptor, const kmw_object_name *name, const kmw_birth *bi
     if (error != 0) {
         return error;
     }
-    remember(draft, descriptor, &facts);
+    remember(draft, at, descriptor, &facts);
     describe(name, birth, &draft->header);
     if (birth->data_size > (uint64_t)INT64_MAX - draft->header.data_offset) {
         return EFBIG;
     }
     error = write_header(descriptor, name, birth, &draft->header);
-    if (error != 0) {
+    if (error != 0 || (birth->grows && birth->data_size > 0)) {
         return error;
     }
     const off_t whole = (off_t)(draft->header.data_offset + birth->data_size);
@@ -335,13 +350,13 @@ static int fill(int descriptor, const kmw_object_name *name, const kmw_birth *bi
 }
 
 /* The draft is an object in all but its name. On failure nothing is left. */
-static DWORD make_draft(const char *path, const kmw_object_name *name, const kmw_birth *birth,
-                        kmw_named *draft, kmw_path *temporary) {
-    const int descriptor = open_draft(path, mode_of(birth), temporary);
+static DWORD make_draft(const place *at, const kmw_object_name *name, const kmw_birth *birth,
+                        kmw_named *draft, temporary_name *temporary) {
+    const int descriptor = open_draft(at, mode_of(birth), temporary);
     if (descriptor < 0) {
         return kmw_error_of_errno(errno);
     }
-    const int failed = fill(descriptor, name, birth, draft);
+    const int failed = fill(descriptor, at, name, birth, draft);
     DWORD error = failed == 0 ? ERROR_SUCCESS : kmw_error_of_errno(failed);
     if (error == ERROR_SUCCESS && birth->prepare != NULL) {
         error = birth->prepare(draft, birth->arg);
@@ -349,7 +364,8 @@ static DWORD make_draft(const char *path, const kmw_object_name *name, const kmw
     if (error != ERROR_SUCCESS) {
         close(descriptor);
         if (temporary->text[0] != '\0') {
-            (void)unlink(temporary->text); /* the error that led here is the one to tell */
+            /* The error that led here is the one to tell. */
+            (void)unlinkat(at->directory, temporary->text, 0);
         }
         draft->descriptor = -1;
     }
@@ -357,21 +373,32 @@ static DWORD make_draft(const char *path, const kmw_object_name *name, const kmw
 }
 
 /* 0 or errno; EEXIST: the name is taken. */
-static int give_name(const kmw_named *draft, const kmw_path *temporary, const char *path) {
+static int give_name(const kmw_named *draft, const temporary_name *temporary, const place *at) {
     char proc[64];
     if (temporary->text[0] != '\0') {
-        return link(temporary->text, path) == 0 ? 0 : errno;
+        const int result = linkat(at->directory, temporary->text, at->directory, at->file.name, 0);
+        return result == 0 ? 0 : errno;
     }
+#ifdef AT_EMPTY_PATH
+    /* Older kernels want a privilege for it. */
+    if (linkat(draft->descriptor, "", at->directory, at->file.name, AT_EMPTY_PATH) == 0) {
+        return 0;
+    }
+    if (errno == EEXIST) {
+        return EEXIST;
+    }
+#endif
     (void)snprintf(proc, sizeof proc, "/proc/self/fd/%d", draft->descriptor);
-    return linkat(AT_FDCWD, proc, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+    const int result = linkat(AT_FDCWD, proc, at->directory, at->file.name, AT_SYMLINK_FOLLOW);
+    return result == 0 ? 0 : errno;
 }
 
-static void drop_draft(kmw_named *draft, const kmw_path *temporary) {
+static void drop_draft(kmw_named *draft, const temporary_name *temporary, const place *at) {
     if (draft->descriptor < 0) {
         return;
     }
     if (temporary->text[0] != '\0') {
-        (void)unlink(temporary->text); /* it may have got its name, or be swept later */
+        (void)unlinkat(at->directory, temporary->text, 0); /* or it is swept later */
     }
     close(draft->descriptor);
     draft->descriptor = -1;
@@ -380,8 +407,10 @@ static void drop_draft(kmw_named *draft, const kmw_path *temporary) {
 /* ---- Creating and opening ---- */
 
 /* false: long enough. */
-static bool wait_for_passing(int round, int64_t since) {
-    if (now_ns(CLOCK_MONOTONIC) - since > PATIENCE_NS) {
+static bool wait_for_passing(int round, int64_t *since) {
+    const int64_t now = now_ns(CLOCK_MONOTONIC);
+    *since = *since == 0 ? now : *since;
+    if (now - *since > PATIENCE_NS) {
         return false;
     }
     long pause = FIRST_PAUSE_NS << (round < 12 ? round : 12);
@@ -392,55 +421,55 @@ static bool wait_for_passing(int round, int64_t since) {
 }
 
 /* One attempt to give a draft the name; the draft is made with the first. */
-static found put_in_place(const char *path, const kmw_object_name *name, const kmw_birth *birth,
-                          kmw_named *draft, kmw_path *temporary, DWORD *error) {
+static found put_in_place(const place *at, const kmw_object_name *name, const kmw_birth *birth,
+                          kmw_named *draft, temporary_name *temporary, DWORD *error) {
     if (draft->descriptor < 0) {
-        *error = make_draft(path, name, birth, draft, temporary);
+        *error = make_draft(at, name, birth, draft, temporary);
         if (*error != ERROR_SUCCESS) {
             return FAILED;
         }
     }
-    const int failed = give_name(draft, temporary, path);
+    const int failed = give_name(draft, temporary, at);
     if (failed == EEXIST) {
         return CHANGED;
     }
     return failed == 0 ? FOUND : fail(kmw_error_of_errno(failed), error);
 }
 
-static DWORD create(const char *path, const kmw_object_name *name, const kmw_birth *birth,
+static DWORD create(const place *at, const kmw_object_name *name, const kmw_birth *birth,
                     kmw_named *named, bool *existed) {
     kmw_named draft = {.descriptor = -1};
-    kmw_path temporary = {{0}};
+    temporary_name temporary = {{0}};
     DWORD error = ERROR_ACCESS_DENIED;
-    const int64_t since = now_ns(CLOCK_MONOTONIC);
+    int64_t since = 0; /* when it was first in somebody's way */
     found result = CHANGED;
     for (int round = 0; round < MOST_ROUNDS && result != FOUND && result != FAILED; ++round) {
         *existed = true;
-        result = find(path, name, birth->kind, named, &error);
+        result = is_vacant(at) ? ABSENT : find(at, name, birth->kind, named, &error);
         if (result == ABSENT) {
             *existed = false;
-            result = put_in_place(path, name, birth, &draft, &temporary, &error);
+            result = put_in_place(at, name, birth, &draft, &temporary, &error);
         }
-        if (result == KEPT || (result == PASSING && !wait_for_passing(round, since))) {
+        if (result == KEPT || (result == PASSING && !wait_for_passing(round, &since))) {
             result = fail(ERROR_ACCESS_DENIED, &error);
         }
     }
     if (result == FOUND && !*existed) {
         *named = draft;
         if (temporary.text[0] != '\0') {
-            (void)unlink(temporary.text); /* its second name; at worst it is swept later */
+            (void)unlinkat(at->directory, temporary.text, 0); /* at worst it is swept later */
         }
         return ERROR_SUCCESS;
     }
-    drop_draft(&draft, &temporary);
+    drop_draft(&draft, &temporary, at);
     return result == FOUND ? ERROR_SUCCESS : error;
 }
 
-static DWORD open_existing(const char *path, const kmw_object_name *name, kmw_kind kind,
+static DWORD open_existing(const place *at, const kmw_object_name *name, kmw_kind kind,
                            kmw_named *named) {
     DWORD error = ERROR_FILE_NOT_FOUND;
     for (int round = 0; round < MOST_ROUNDS; ++round) {
-        switch (find(path, name, kind, named, &error)) {
+        switch (find(at, name, kind, named, &error)) {
         case FOUND:
             return ERROR_SUCCESS;
         case FAILED:
@@ -456,80 +485,71 @@ static DWORD open_existing(const char *path, const kmw_object_name *name, kmw_ki
     return ERROR_FILE_NOT_FOUND;
 }
 
-static void forget(kmw_named *named) {
-    close(named->descriptor);
-    kmw_object_clear(named->path);
-    free(named->path);
-    *named = (kmw_named){.descriptor = -1};
-}
-
-/* The path is remembered last: it is what closing asks for the name with. */
-static DWORD keep_path(const char *path, kmw_named *named) {
-    named->path = strdup(path);
-    if (named->path != NULL) {
-        return ERROR_SUCCESS;
-    }
-    close(named->descriptor);
-    kmw_object_clear(path);
-    *named = (kmw_named){.descriptor = -1};
-    return ERROR_NOT_ENOUGH_MEMORY;
-}
-
 DWORD kmw_named_create(const kmw_object_name *name, const kmw_birth *birth, kmw_named *named,
                        bool *existed) {
-    kmw_path path;
-    *named = (kmw_named){.descriptor = -1};
-    DWORD error = kmw_object_path(name, true, &path);
-    if (error != ERROR_SUCCESS) {
-        return error;
+    place at;
+    DWORD error = place_of(name, true, &at);
+    if (error == ERROR_SUCCESS) {
+        kmw_named_sweep();
+        error = create(&at, name, birth, named, existed);
     }
-    kmw_named_sweep();
-    error = create(path.text, name, birth, named, existed);
     if (error != ERROR_SUCCESS) {
         *named = (kmw_named){.descriptor = -1};
-        return error;
     }
-    return keep_path(path.text, named);
+    return error;
 }
 
 DWORD kmw_named_open(const kmw_object_name *name, kmw_kind kind, kmw_named *named) {
-    kmw_path path;
-    *named = (kmw_named){.descriptor = -1};
-    DWORD error = kmw_object_path(name, false, &path);
-    if (error != ERROR_SUCCESS) {
-        return error;
+    place at;
+    DWORD error = place_of(name, false, &at);
+    if (error == ERROR_SUCCESS) {
+        error = open_existing(&at, name, kind, named);
     }
-    error = open_existing(path.text, name, kind, named);
     if (error != ERROR_SUCCESS) {
         *named = (kmw_named){.descriptor = -1};
-        return error;
     }
-    return keep_path(path.text, named);
+    return error;
 }
 
-void kmw_named_close(kmw_named *named) {
+/* ---- Letting go ---- */
+
+/* If it is the last's, and the object cannot be cleared away by us, its owner shall be able to. */
+static void clear_through(int asker, int directory, const char *file) {
+    if (kmw_object_probe(asker, directory, file) == KMW_PROBE_KEPT) {
+        (void)kmw_object_lock(asker, LOCK_UN);
+    }
+}
+
+void kmw_named_close_through(kmw_named *named, int asker) {
     if (named->descriptor < 0) {
         return;
     }
     const int saved = errno;
-    const DWORD last_error = GetLastError();
-    forget(named);
-    SetLastError(last_error);
+    close(named->descriptor);
+    if (asker >= 0) {
+        clear_through(asker, named->directory, named->file.name);
+    } else {
+        kmw_object_clear(named->directory, named->file.name);
+    }
+    *named = (kmw_named){.descriptor = -1};
     errno = saved;
 }
 
+void kmw_named_close(kmw_named *named) {
+    kmw_named_close_through(named, -1);
+}
+
+/* By its name, if that leads to this very file; it may have none yet, or have lost it by hand. */
 int kmw_named_reopen(const kmw_named *named) {
     char proc[64];
     struct stat facts;
-    if (named->path != NULL) {
-        const int descriptor = kmw_object_open_file(named->path, O_RDWR);
-        if (descriptor >= 0 && fstat(descriptor, &facts) == 0 && facts.st_dev == named->device &&
-            facts.st_ino == named->inode) {
-            return descriptor;
-        }
-        if (descriptor >= 0) {
-            close(descriptor); /* somebody has removed the file by hand */
-        }
+    const int descriptor = kmw_object_open_file(named->directory, named->file.name, O_RDWR);
+    if (descriptor >= 0 && fstat(descriptor, &facts) == 0 && facts.st_dev == named->device &&
+        facts.st_ino == named->inode) {
+        return descriptor;
+    }
+    if (descriptor >= 0) {
+        close(descriptor);
     }
     (void)snprintf(proc, sizeof proc, "/proc/self/fd/%d", named->descriptor);
     return open(proc, O_RDWR | O_CLOEXEC);

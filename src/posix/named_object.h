@@ -60,7 +60,8 @@ typedef struct kmw_object_header {
 /* An object's hold on its name. All zero but descriptor -1: it has none. */
 typedef struct kmw_named {
     int descriptor; /* locked shared; -1: no name */
-    char *path;
+    int directory; /* that the file lies in: never closed by keepmap */
+    kmw_object_file file;
     dev_t device;
     ino_t inode;
     mode_t mode;
@@ -77,9 +78,12 @@ typedef struct kmw_birth {
     uint64_t exact_size; /* of a section */
     const void *extra;
     size_t extra_length;
+    /* prepare makes the file as long as it is to be; else it is so already, of which only the
+     * header's pages are allocated. */
+    bool grows;
     /*
-     * Makes the new object complete, before anybody can see it: `draft` has its whole length, of
-     * which only the header's pages are allocated. Called at most once. On failure all is undone.
+     * Makes the new object complete, before anybody can see it. Called at most once. On
+     * failure all is undone.
      */
     DWORD (*prepare)(kmw_named *draft, void *arg);
     void *arg;
@@ -105,6 +109,12 @@ DWORD kmw_named_open(const kmw_object_name *name, kmw_kind kind, kmw_named *name
  * errno and the last error. */
 void kmw_named_close(kmw_named *named);
 
+/*
+ * The same for one who has a description from kmw_named_reopen, and asks through that whether
+ * anybody is left. What nobody holds may stay locked by it.
+ */
+void kmw_named_close_through(kmw_named *named, int asker);
+
 /* A description without a lock, to map the object from: open for reading and writing,
  * close-on-exec. -1 and errno. */
 int kmw_named_reopen(const kmw_named *named);
@@ -116,7 +126,6 @@ DWORD kmw_named_read_extra(const kmw_named *named, void *to, size_t length);
 
 /* One file in a directory of objects. */
 typedef struct kmw_listed {
-    const char *path;
     int descriptor; /* open for reading, not locked */
     bool global;
     uid_t owner;

@@ -85,6 +85,7 @@ HANDLE kmw_named_section_create(const kmw_object_name *name, const kmw_section_r
                        .arg = &work};
     if (kmw_section_is_pagefile_backed(request)) {
         birth.prepare = prepare_memory;
+        birth.grows = (request->flags & SEC_RESERVE) == 0;
         birth.data_size = kmw_memory_section_space(request);
         birth.exact_size = kmw_memory_section_size(request);
     } else {

@@ -1,5 +1,5 @@
 /*
- * object_name.c - the names of sections, events, mutexes and semaphores, and where their files lie.
+ * object_name.c - the names of sections, events, mutexes and semaphores, and of their files.
  *
  * Sessions do not exist here: "Session\N\x" is "Local\x" for every N.
  *
@@ -8,17 +8,9 @@
  */
 #include "object_name.h"
 
-#include <errno.h>
-#include <inttypes.h>
-#include <stdatomic.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "last_error.h"
 
 /* ---- Taking a name apart ---- */
 
@@ -139,7 +131,7 @@ DWORD kmw_object_name_to_open(const void *from, bool empty) {
     return empty ? ERROR_INVALID_HANDLE : ERROR_SUCCESS;
 }
 
-/* ---- Where its file lies ---- */
+/* ---- What its file is called ---- */
 
 /* FNV-1a, begun at `hash`, and stirred at the end so that both halves differ in every bit. */
 static uint64_t hash_text(const kmw_object_name *name, uint64_t hash) {
@@ -151,98 +143,21 @@ static uint64_t hash_text(const kmw_object_name *name, uint64_t hash) {
     return hash ^ (hash >> 32);
 }
 
-/* Inside a user name space the system's own directories belong to nobody that has a number there.
- */
-#define UNMAPPED_OWNER ((uid_t)65534)
-
-/* A directory of the system's in which everybody may make files, and nobody remove another's. */
-static bool is_shared_directory(const char *path) {
-    struct stat facts;
-    return lstat(path, &facts) == 0 && S_ISDIR(facts.st_mode) && (facts.st_mode & S_ISVTX) != 0 &&
-           (facts.st_uid == 0 || facts.st_uid == UNMAPPED_OWNER);
+static char *put_hex(char *to, uint64_t value) {
+    for (int shift = 60; shift >= 0; shift -= 4) {
+        *to++ = "0123456789abcdef"[value >> shift & 15];
+    }
+    return to;
 }
 
-static const char *const shared_directories[] = {"/dev/shm", "/tmp"};
-#define IN_MEMORY shared_directories[0]
-
-/*
- * Objects of the machine lie in it, directly; each user's own in a directory of his. Chosen once: a
- * process that changed its mind would not find its own objects again.
- */
-static const char *shared_directory(void) {
-    static _Atomic(const char *) chosen;
-    const char *directory = atomic_load_explicit(&chosen, memory_order_relaxed);
-    for (size_t i = 0; directory == NULL && i < 2; ++i) {
-        if (is_shared_directory(shared_directories[i])) {
-            directory = shared_directories[i];
-            atomic_store_explicit(&chosen, directory, memory_order_relaxed);
-        }
+void kmw_object_file_of(const kmw_object_name *name, kmw_object_file *file) {
+    char *end = file->name;
+    file->global = name->global;
+    if (name->global) {
+        memcpy(end, KMW_GLOBAL_PREFIX, strlen(KMW_GLOBAL_PREFIX));
+        end += strlen(KMW_GLOBAL_PREFIX);
     }
-    return directory;
-}
-
-static const char *users_base(void) {
-    const char *shared = shared_directory();
-    if (shared == IN_MEMORY) {
-        return shared;
-    }
-    const char *temporary = getenv("TMPDIR");
-    return temporary != NULL && temporary[0] == '/' ? temporary : shared;
-}
-
-/* Nobody else may enter it, or he could put what he likes in our objects' places. */
-static DWORD check_own_directory(const char *path, uid_t user) {
-    struct stat facts;
-    if (lstat(path, &facts) != 0) {
-        return errno == ENOENT ? ERROR_FILE_NOT_FOUND : ERROR_ACCESS_DENIED;
-    }
-    const bool ours = S_ISDIR(facts.st_mode) && facts.st_uid == user &&
-                      (facts.st_mode & (S_IRWXG | S_IRWXO)) == 0;
-    return ours ? ERROR_SUCCESS : ERROR_ACCESS_DENIED;
-}
-
-static DWORD make_own_directory(const char *path, uid_t user) {
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        return kmw_error_of_errno(errno);
-    }
-    return check_own_directory(path, user);
-}
-
-static DWORD own_directory(const char *base, bool make, kmw_path *path) {
-    const uid_t user = geteuid();
-    const int length =
-        snprintf(path->text, sizeof path->text, "%s/keepmap-%ju", base, (uintmax_t)user);
-    if (length < 0 || (size_t)length >= sizeof path->text) {
-        return ERROR_FILENAME_EXCED_RANGE;
-    }
-    const DWORD error = check_own_directory(path->text, user);
-    return error == ERROR_FILE_NOT_FOUND && make ? make_own_directory(path->text, user) : error;
-}
-
-DWORD kmw_object_directory(bool global, bool make, kmw_path *path) {
-    const char *base = global ? shared_directory() : users_base();
-    if (base == NULL) {
-        return ERROR_ACCESS_DENIED;
-    }
-    if (global) {
-        strcpy(path->text, base);
-        return ERROR_SUCCESS;
-    }
-    return own_directory(base, make, path);
-}
-
-DWORD kmw_object_path(const kmw_object_name *name, bool make, kmw_path *path) {
-    const DWORD error = kmw_object_directory(name->global, make, path);
-    if (error != ERROR_SUCCESS) {
-        return error;
-    }
-    const size_t used = strlen(path->text);
-    const int length =
-        snprintf(path->text + used, sizeof path->text - used, "/%s%016" PRIx64 "%016" PRIx64,
-                 name->global ? KMW_GLOBAL_PREFIX : "", hash_text(name, 0xCBF29CE484222325ULL),
-                 hash_text(name, 0x6C62272E07BB0142ULL));
-    if (length < 0 || (size_t)length >= sizeof path->text - used) {
-        return ERROR_FILENAME_EXCED_RANGE;
-    }
-    return ERROR_SUCCESS;
+    end = put_hex(end, hash_text(name, 0xCBF29CE484222325ULL));
+    end = put_hex(end, hash_text(name, 0x6C62272E07BB0142ULL));
+    *end = '\0';
 }

@@ -1,6 +1,6 @@
 /*
- * object_name.h - the names of sections, events, mutexes and semaphores: which are valid, and under
- * which path the file of such an object lies.
+ * object_name.h - the names of sections, events, mutexes and semaphores: which are valid, and what
+ * the file of such an object is called.
  */
 #ifndef KMW_OBJECT_NAME_H
 #define KMW_OBJECT_NAME_H
@@ -45,14 +45,12 @@ DWORD kmw_object_name_to_open(const void *from, bool empty);
 /* What a segment's lock file has after the name of the segment's own. */
 #define KMW_LOCK_SUFFIX ".lock"
 
-/*
- * The directory of this user's objects, or of the machine's. With `make` this user's is made if it
- * is missing, else that is ERROR_FILE_NOT_FOUND. ERROR_ACCESS_DENIED if there is something else, or
- * something that others may enter or change.
- */
-DWORD kmw_object_directory(bool global, bool make, kmw_path *path);
+/* The name of an object's file in its directory (object_directory.h). */
+typedef struct kmw_object_file {
+    bool global;
+    char name[sizeof KMW_GLOBAL_PREFIX + KMW_HASH_DIGITS];
+} kmw_object_file;
 
-/* The path of the object's file, in that directory. */
-DWORD kmw_object_path(const kmw_object_name *name, bool make, kmw_path *path);
+void kmw_object_file_of(const kmw_object_name *name, kmw_object_file *file);
 
 #endif /* KMW_OBJECT_NAME_H */

@@ -10,10 +10,10 @@
 
 #include "signal_hold.h"
 
-int kmw_object_open_file(const char *path, int mode) {
+int kmw_object_open_file(int directory, const char *file, int mode) {
     int descriptor;
     do {
-        descriptor = open(path, mode | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        descriptor = openat(directory, file, mode | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     } while (descriptor < 0 && errno == EINTR);
     return descriptor;
 }
@@ -30,17 +30,17 @@ bool kmw_object_lock(int descriptor, int operation) {
  * Locked exclusively, it has no holder and gets none; and while it has its name nobody else removes
  * that, since he would have to lock it first.
  */
-static kmw_probe clear_away(const char *path, const struct stat *facts) {
+static kmw_probe clear_away(int directory, const char *file, const struct stat *facts) {
     if (facts->st_nlink == 0) {
         return KMW_PROBE_GONE;
     }
-    if (unlink(path) == 0 || errno == ENOENT) {
+    if (unlinkat(directory, file, 0) == 0 || errno == ENOENT) {
         return KMW_PROBE_CLEARED;
     }
     return KMW_PROBE_KEPT;
 }
 
-kmw_probe kmw_object_probe(int descriptor, const char *path) {
+kmw_probe kmw_object_probe(int descriptor, int directory, const char *file) {
     struct stat facts;
     if (!kmw_object_lock(descriptor, LOCK_EX)) {
         return errno == EWOULDBLOCK ? KMW_PROBE_HELD : KMW_PROBE_FAILED;
@@ -48,15 +48,15 @@ kmw_probe kmw_object_probe(int descriptor, const char *path) {
     if (fstat(descriptor, &facts) != 0) {
         return KMW_PROBE_FAILED;
     }
-    return S_ISREG(facts.st_mode) ? clear_away(path, &facts) : KMW_PROBE_FOREIGN;
+    return S_ISREG(facts.st_mode) ? clear_away(directory, file, &facts) : KMW_PROBE_FOREIGN;
 }
 
-void kmw_object_clear(const char *path) {
-    const int descriptor = kmw_object_open_file(path, O_RDONLY);
+void kmw_object_clear(int directory, const char *file) {
+    const int descriptor = kmw_object_open_file(directory, file, O_RDONLY);
     if (descriptor < 0) {
         return; /* gone, or somebody else's: swept by whoever may */
     }
-    (void)kmw_object_probe(descriptor, path);
+    (void)kmw_object_probe(descriptor, directory, file);
     close(descriptor);
 }
 

@@ -15,7 +15,7 @@
 #include "named_object.h"
 
 /* Opens what may be an object's file: never waits, follows no link, close-on-exec. -1 and errno. */
-int kmw_object_open_file(const char *path, int mode);
+int kmw_object_open_file(int directory, const char *file, int mode);
 
 /* flock, without waiting. false, errno: EWOULDBLOCK if somebody else's lock is in the way. */
 bool kmw_object_lock(int descriptor, int operation);
@@ -29,12 +29,12 @@ typedef enum kmw_probe {
     KMW_PROBE_FAILED,  /* errno */
 } kmw_probe;
 
-/* `descriptor` is freshly opened, by nobody else, and has no lock afterwards unless it was
- * cleared or kept: close it then. */
-kmw_probe kmw_object_probe(int descriptor, const char *path);
+/* `descriptor` is of that file, and its description has no lock. It has one afterwards if nobody
+ * held the object: close it then, or have no more use for the object. */
+kmw_probe kmw_object_probe(int descriptor, int directory, const char *file);
 
 /* Opens, probes and closes. */
-void kmw_object_clear(const char *path);
+void kmw_object_clear(int directory, const char *file);
 
 /* Reads and checks a header. false: it is not one, or not of this build. */
 bool kmw_object_read_header(int descriptor, off_t file_size, kmw_object_header *header);

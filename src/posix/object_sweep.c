@@ -19,12 +19,15 @@
 #include <unistd.h>
 
 #include "last_error.h"
+#include "object_directory.h"
 #include "object_probe.h"
+#include "sharing.h"
 
 /* One directory being gone through. */
 typedef struct round {
-    kmw_path directory;
     bool global;
+    int directory;
+    kmw_path path;          /* the directory's */
     kmw_list_function each; /* NULL: sweep only */
     void *arg;
     bool enough;
@@ -51,7 +54,7 @@ static bool is_ours(const round *at, const char *file) {
 }
 
 /* A held object, as far as it can be read; not one that was let go a moment ago. */
-static void show(round *at, const char *path, int descriptor) {
+static void show(round *at, int descriptor) {
     struct stat facts;
     kmw_object_header header;
     if (fstat(descriptor, &facts) != 0 || facts.st_nlink != 1 ||
@@ -65,42 +68,58 @@ static void show(round *at, const char *path, int descriptor) {
     const ssize_t got = pread(descriptor, name, header.name_length, (off_t)KMW_NAME_OFFSET);
     if (got == (ssize_t)header.name_length) {
         name[header.name_length] = '\0';
-        const kmw_listed listed = {path,         descriptor,   at->global, facts.st_uid,
-                                   facts.st_dev, facts.st_ino, &header,    name};
+        const kmw_listed listed = {descriptor,   at->global, facts.st_uid, facts.st_dev,
+                                   facts.st_ino, &header,    name};
         at->enough = !at->each(&listed, at->arg);
     }
     free(name);
 }
 
-static void visit(round *at, const char *file) {
+/* Where nobody can tell whether a file is in use, none is deleted. */
+static bool tells_its_users(const round *at, const char *file) {
+    bool enforced = false;
+    const int descriptor = kmw_object_open_file(at->directory, file, O_RDONLY);
+    if (descriptor < 0) {
+        return false;
+    }
+    (void)kmw_sharing_claim(descriptor, DELETE, KMW_SHARE_ALL, &enforced);
+    close(descriptor);
+    return enforced;
+}
+
+/* Refused while a segment's map has it open. */
+static void clear_lock_file(const round *at, const char *file) {
     kmw_path path;
-    const int length = snprintf(path.text, sizeof path.text, "%s/%s", at->directory.text, file);
-    if (length < 0 || (size_t)length >= sizeof path.text) {
-        return;
+    const int length = snprintf(path.text, sizeof path.text, "%s/%s", at->path.text, file);
+    if (length >= 0 && (size_t)length < sizeof path.text && tells_its_users(at, file)) {
+        (void)DeleteFileA(path.text);
     }
+}
+
+static void visit(round *at, const char *file) {
     if (ends_with(file, KMW_LOCK_SUFFIX)) {
-        (void)DeleteFileA(path.text); /* refused while a segment's map has it open */
+        clear_lock_file(at, file);
         return;
     }
-    const int descriptor = kmw_object_open_file(path.text, O_RDONLY);
+    const int descriptor = kmw_object_open_file(at->directory, file, O_RDONLY);
     if (descriptor < 0) {
         return; /* gone meanwhile, or kept from us */
     }
-    if (kmw_object_probe(descriptor, path.text) == KMW_PROBE_HELD && at->each != NULL) {
-        show(at, path.text, descriptor);
+    if (kmw_object_probe(descriptor, at->directory, file) == KMW_PROBE_HELD && at->each != NULL) {
+        show(at, descriptor);
     }
     close(descriptor);
 }
 
 static DWORD go_through(round *at) {
     DWORD error = kmw_object_directory(at->global, false, &at->directory);
-    if (error == ERROR_FILE_NOT_FOUND) {
-        return ERROR_SUCCESS; /* nobody has made one yet */
+    if (error == ERROR_SUCCESS) {
+        error = kmw_object_directory_path(at->global, &at->path);
     }
     if (error != ERROR_SUCCESS) {
-        return error;
+        return error == ERROR_FILE_NOT_FOUND ? ERROR_SUCCESS : error; /* nobody has made one yet */
     }
-    DIR *directory = opendir(at->directory.text);
+    DIR *directory = opendir(at->path.text);
     if (directory == NULL) {
         return errno == ENOENT ? ERROR_SUCCESS : kmw_error_of_errno(errno);
     }

@@ -18,8 +18,10 @@
 
 /* ---- The object ---- */
 
+/* What views are mapped from has no lock: through it one asks whether anybody else has the name. */
 static void last_handle(kmw_object *object) {
-    kmw_named_close(&((kmw_section *)object)->named);
+    kmw_section *section = (kmw_section *)object;
+    kmw_named_close_through(&section->named, section->file == NULL ? section->descriptor : -1);
 }
 
 static void destroy(kmw_object *object) {

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "posix/named_object.h"
+#include "posix/object_directory.h"
 #include "support/private_shm.h"
 
 static bool alone; /* a /dev/shm of our own */

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "posix/object_name.h"
+#include "posix/object_directory.h"
 
 static kmw_object_name named(const char *text) {
     kmw_object_name name;
@@ -179,9 +179,11 @@ static void what_is_no_text_is_no_name(void **state) {
 
 static void the_user_s_directory_is_his_alone(void **state) {
     (void)state;
+    int directory;
     kmw_path path;
     struct stat facts;
-    assert_int_equal(kmw_object_directory(false, true, &path), ERROR_SUCCESS);
+    assert_int_equal(kmw_object_directory(false, true, &directory), ERROR_SUCCESS);
+    assert_int_equal(kmw_object_directory_path(false, &path), ERROR_SUCCESS);
     assert_int_equal(lstat(path.text, &facts), 0);
     assert_true(S_ISDIR(facts.st_mode));
     assert_int_equal(facts.st_mode & 0777, 0700);
