@@ -11,6 +11,8 @@
 #include "file.h"
 #include "handle_table.h"
 #include "last_error.h"
+#include "section.h"
+#include "sync_object.h"
 
 #define KNOWN_HANDLE_FLAGS (HANDLE_FLAG_INHERIT | HANDLE_FLAG_PROTECT_FROM_CLOSE)
 #define KNOWN_DUPLICATE_OPTIONS (DUPLICATE_CLOSE_SOURCE | DUPLICATE_SAME_ACCESS)
@@ -56,15 +58,6 @@ BOOL SetHandleInformation(HANDLE handle, DWORD mask, DWORD flags) {
     return kmw_handle_flags(handle, mask, flags, &now);
 }
 
-static DWORD section_rights(DWORD access) {
-    DWORD rights = access & ~(GENERIC_READ | GENERIC_WRITE | GENERIC_EXECUTE | GENERIC_ALL);
-    rights |= access & GENERIC_READ ? READ_CONTROL | SECTION_QUERY | SECTION_MAP_READ : 0;
-    rights |= access & GENERIC_WRITE ? READ_CONTROL | SECTION_MAP_WRITE : 0;
-    rights |= access & GENERIC_EXECUTE ? READ_CONTROL | SECTION_MAP_EXECUTE : 0;
-    rights |= access & GENERIC_ALL ? SECTION_ALL_ACCESS : 0;
-    return rights;
-}
-
 /*
  * The rights of a duplicate for which `asked` was asked. What the source may not do, the duplicate
  * may not do either. A section's handle never has all of FILE_MAP_ALL_ACCESS, which programs ask
@@ -76,8 +69,12 @@ static DWORD duplicate_rights(kmw_use source, DWORD asked, DWORD *access) {
         return ERROR_SUCCESS;
     }
     DWORD needed = 0;
-    if (source.object->class->kind == KMW_SECTION) {
-        asked = section_rights(asked);
+    const kmw_sync_class *sync = kmw_sync_class_of(source.object);
+    if (sync != NULL) {
+        asked = kmw_sync_rights(sync, asked);
+        needed = asked;
+    } else if (source.object->class->kind == KMW_SECTION) {
+        asked = kmw_section_rights(asked);
         needed = asked & (SECTION_MAP_READ | SECTION_MAP_WRITE | SECTION_MAP_EXECUTE_EXPLICIT);
     } else {
         asked = kmw_file_rights(asked);

@@ -9,6 +9,9 @@
 
 #include <keepmap/win32.h>
 
+#include "last_error.h"
+#include "thread_self.h"
+
 #define GRANULARITY 65536u
 
 static WORD architecture(void) {
@@ -76,6 +79,10 @@ DWORD GetCurrentProcessId(void) {
     return (DWORD)getpid();
 }
 
+DWORD GetCurrentThreadId(void) {
+    return (DWORD)kmw_thread_id();
+}
+
 void Sleep(DWORD milliseconds) {
     if (milliseconds == INFINITE) {
         for (;;) {
@@ -99,4 +106,23 @@ ULONGLONG GetTickCount64(void) {
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
 #endif
     return (ULONGLONG)now.tv_sec * 1000 + (ULONGLONG)now.tv_nsec / 1000000;
+}
+
+/* Nanoseconds since some moment, by a clock that nobody sets. */
+BOOL QueryPerformanceCounter(PLARGE_INTEGER count) {
+    struct timespec now;
+    if (count == NULL) {
+        return kmw_fail(ERROR_NOACCESS);
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    count->QuadPart = (LONGLONG)now.tv_sec * 1000000000 + now.tv_nsec;
+    return TRUE;
+}
+
+BOOL QueryPerformanceFrequency(PLARGE_INTEGER per_second) {
+    if (per_second == NULL) {
+        return kmw_fail(ERROR_NOACCESS);
+    }
+    per_second->QuadPart = 1000000000;
+    return TRUE;
 }
