@@ -1,8 +1,8 @@
 /*
  * keepmap.h - memory-mapped persistence.
  *
- * keepmap maps a file, hands you a plain pointer, and makes what you store there last: flushed,
- * copied, and checked for size before the size hurts.
+ * keepmap maps a file, or a named segment of shared memory, hands you a plain pointer, and makes
+ * what you store there last: flushed, copied, and checked for size before the size hurts.
  *
  *     km_map *map = NULL;
  *     km_options options = {.access = KM_WRITE, .flags = KM_OPEN_CREATE, .size = 1 << 20};
@@ -15,12 +15,14 @@
  *     if (km_flush(map, 0, 0, KM_FLUSH_DURABLE) != KM_OK) { ... }
  *     km_close(map);
  *
- * Units. Every size and offset is a uint64_t count of bytes. Paths are UTF-8, on Windows too.
+ * Units. Every size and offset is a uint64_t count of bytes. Paths and names are UTF-8, on Windows
+ * too.
  *
  * Errors. Calls that can fail return a km_status; 0 is KM_OK. km_error_message() is then this
  * thread's last failure in one sentence: what was tried, on which file, with which sizes, and the
  * system's own code. After a failure every out-parameter is as it was, nothing is leaked and no
- * file is half-made. (The one exception says so: a size report is filled when a check fails.)
+ * file is half-made. (The two exceptions say so: a size report is filled when a check fails, and
+ * km_lock holds the lock when it returns KM_E_OWNER_DIED.)
  *
  * Options. Each struct of options or of results begins with struct_size. Leave it 0, or set it to
  * sizeof the struct: programs compiled against an older header keep working. NULL and {0} both mean
@@ -137,7 +139,7 @@ KM_API uint32_t km_system_error(void);
 
 /* ---- Opening and closing ------------------------------------------------------------------ */
 
-/* One opened file with one view of it. */
+/* One opened file or segment with one view of it. */
 typedef struct km_map km_map;
 
 /* How a map may be used, and where its stores go. */
@@ -148,17 +150,19 @@ typedef enum km_access {
 } km_access;
 
 /* Flags of km_options. */
-#define KM_OPEN_CREATE 0x0001u     /* make the file if there is none (KM_WRITE) */
-#define KM_OPEN_NEW 0x0002u        /* make the file; KM_E_EXISTS if there is one (KM_WRITE) */
-#define KM_OPEN_EXACT 0x0004u      /* the file's size must be `size`; else KM_E_MISMATCH */
-#define KM_OPEN_SOLE 0x0008u       /* nobody else opens it meanwhile; KM_E_BUSY if somebody has */
-#define KM_OPEN_SPARSE 0x0010u     /* do not allocate what grows: the disk may fill up later */
-#define KM_OPEN_RANDOM 0x0020u     /* will be used here and there: no read-ahead, small flushes */
-#define KM_OPEN_SEQUENTIAL 0x0040u /* will be used from front to back: more read-ahead */
+#define KM_OPEN_CREATE 0x0001u       /* make the file if there is none (KM_WRITE) */
+#define KM_OPEN_NEW 0x0002u          /* make the file; KM_E_EXISTS if there is one (KM_WRITE) */
+#define KM_OPEN_EXACT 0x0004u        /* the file's size must be `size`; else KM_E_MISMATCH */
+#define KM_OPEN_SOLE 0x0008u         /* nobody else opens it meanwhile; KM_E_BUSY if somebody has */
+#define KM_OPEN_SPARSE 0x0010u       /* do not allocate what grows: the disk may fill up later */
+#define KM_OPEN_RANDOM 0x0020u       /* will be used here and there: no read-ahead, small flushes */
+#define KM_OPEN_SEQUENTIAL 0x0040u   /* will be used from front to back: more read-ahead */
+#define KM_OPEN_MACHINE_WIDE 0x0080u /* segments: one name for all users of the machine */
 
 /*
- * Fills a new file before anybody else can open it. `data` is all zeros, `size` bytes long. Any
- * result but KM_OK abandons the creation: no file is left, and the open returns that status.
+ * Fills a new file or segment before anybody else can open it. `data` is all zeros, `size` bytes
+ * long. Any result but KM_OK abandons the creation: nothing is left, and the open returns that
+ * status.
  */
 typedef km_status (*km_init_function)(void *data, uint64_t size, void *arg);
 
@@ -170,9 +174,12 @@ typedef struct km_options {
     uint64_t length;       /* map this many bytes; 0: to the end of the file */
     uint64_t reserve;      /* address space for growth: up to it km_resize never moves (KM_WRITE) */
     uint32_t flags;        /* KM_OPEN_* */
-    uint32_t permissions;  /* of a file that is made: POSIX mode bits; 0: 0666 less the umask */
+    uint32_t permissions;  /* of what is made: POSIX mode bits; 0: a file's are 0666 less the umask,
+                              a segment's 0600 */
     km_init_function init; /* runs once, when this very open makes the file; NULL: none */
     void *init_arg;
+    const char *type;      /* segments: the application's own tag; NULL: see km_segment */
+    uint32_t type_version; /* segments: the version of what the tag stands for */
 } km_options;
 
 /*
@@ -198,6 +205,73 @@ typedef struct km_options {
  */
 KM_API KM_MUST_CHECK km_status km_open(km_map **map, const char *path, const km_options *options);
 
+/* The longest tag, its final zero included. */
+#define KM_TYPE_SIZE 32
+
+/*
+ * Maps the segment `name`: memory that processes share, which has no file behind it. It lives
+ * exactly as long as some map or window of it is open somewhere, however their processes end.
+ *
+ * Names. UTF-8, 1 to 240 units of UTF-16, no backslash, not ending in ".keepmap"; case counts. They
+ * are this user's (Windows: this session's; Local\name to a Win32 program), or the machine's with
+ * KM_OPEN_MACHINE_WIDE (Global\name; to create one, Windows wants a privilege that services and
+ * administrators have). NULL: a new segment without a name (KM_WRITE), which only children made by
+ * fork share.
+ *
+ * Making and opening. KM_OPEN_NEW makes the segment, KM_OPEN_CREATE makes or opens it, and without
+ * either it has to be there. What is made has exactly `size` bytes, all zero, and the memory for
+ * them is there or refused. It can be opened when it is whole and initialised, not before: an open
+ * waits for an init that runs in another process (machine-wide for a minute at most:
+ * KM_E_TIMEOUT). If the maker dies over it, there is no segment. Data begins at km_data; behind it,
+ * in the last page, lies a record of 128 bytes by which the segment describes itself. Stores past
+ * km_size can destroy it; km_check tells.
+ *
+ * Sizes. A segment has the size that its maker gave it. It is larger than the `size` asked for: all
+ * of it is mapped (KM_OPEN_EXACT: KM_E_MISMATCH). It is smaller: KM_E_TRUNCATED.
+ *
+ * Types. `type`, at most 31 bytes of UTF-8, and `type_version` say what the bytes mean. The maker's
+ * are kept in the record; whoever opens with a type must name the same and the same version, else
+ * KM_E_MISMATCH with both in the sentence. type NULL (type_version is 0 then): the maker gives no
+ * type, and who opens takes any; km_segment_describe tells which.
+ *
+ * Permissions. 0, or bits for the owner alone: nobody else can open it. Any bit for group or others
+ * opens it to everybody, to read and to write: nothing between these two exists on all systems.
+ *
+ * Plain sections. One that a Win32 program has made with CreateFileMapping opens too. It has no
+ * record: its size is that of its pages, it has no type (asking for one: KM_E_MISMATCH), and who
+ * died with its lock is not known.
+ *
+ * fork. A child may use its parent's segments: the memory is shared, a KM_PRIVATE map's stores are
+ * not. Each process locks for itself, but for a lock held at the fork, which is one lock of both.
+ *
+ * The same calls work as on files, except: km_resize is KM_E_UNSUPPORTED, and km_flush has nothing
+ * to do. km_copy writes a segment to a file. A segment is filled from a file by an `init` that
+ * copies. Of the options, `reserve` is KM_E_INVALID; KM_OPEN_SPARSE and KM_OPEN_SOLE are
+ * KM_E_UNSUPPORTED: all memory is there from the start, and segments are there to be shared.
+ * KM_OPEN_RANDOM and KM_OPEN_SEQUENTIAL change nothing.
+ *
+ * Errors: KM_E_NOT_FOUND, KM_E_EXISTS, KM_E_ACCESS, KM_E_TRUNCATED, KM_E_MISMATCH, KM_E_TIMEOUT,
+ * KM_E_NO_MEMORY and KM_E_NO_SPACE (the memory cannot be had), KM_E_TOO_LARGE, KM_E_INVALID (also:
+ * the name belongs to an object of another kind), KM_E_BUSY (the maker died over it, and somebody
+ * holds what is left), KM_E_UNSUPPORTED, KM_E_IO.
+ */
+KM_API KM_MUST_CHECK km_status km_segment(km_map **map, const char *name,
+                                          const km_options *options);
+
+typedef struct km_segment_facts {
+    uint32_t struct_size; /* 0, or sizeof(km_segment_facts): set it before the call */
+    uint32_t described; /* 1: it has a record; 0: a plain section, of which only sizes are known */
+    uint64_t size;      /* its bytes */
+    uint64_t section_size;   /* of memory for them: whole pages, the record included */
+    uint64_t created_ns;     /* when: nanoseconds since 1970, UTC */
+    uint32_t creator;        /* by which process, as that saw its own number */
+    uint32_t type_version;   /* what it was made with */
+    char type[KM_TYPE_SIZE]; /* "": none */
+} km_segment_facts;
+
+/* What the segment says of itself, as it said when the map was opened. KM_E_INVALID: a file. */
+KM_API KM_MUST_CHECK km_status km_segment_describe(const km_map *map, km_segment_facts *facts);
+
 /*
  * One more view, of `length` bytes (0: to the end of the file) from `offset` of the file that
  * `map` has open, at any offset, with the same access. Windows on a KM_WRITE map show the same
@@ -217,8 +291,8 @@ KM_API km_status km_close(km_map *map);
 
 KM_API void *km_data(const km_map *map);       /* NULL if the map is empty */
 KM_API uint64_t km_size(const km_map *map);    /* bytes at km_data */
-KM_API const char *km_path(const km_map *map); /* as it was given to km_open */
-KM_API bool km_created(const km_map *map);     /* was the file made by this very open? */
+KM_API const char *km_path(const km_map *map); /* or the segment's name, as it was given */
+KM_API bool km_created(const km_map *map);     /* made by this very open? */
 
 /* ---- Making stores last ------------------------------------------------------------------- */
 
@@ -230,7 +304,8 @@ typedef enum km_flush_mode {
 
 /*
  * Flushes `length` bytes (0: to the end) from `offset` of the map. KM_FLUSH_DURABLE may flush more
- * than asked. Maps whose stores go to no file (KM_READ, KM_PRIVATE): KM_OK, nothing to do.
+ * than asked. Maps whose stores go to no file (KM_READ, KM_PRIVATE, segments): KM_OK, nothing to
+ * do.
  *
  * Errors: KM_E_IO: a write to the disk failed. The kernel may have dropped those stores, so a
  * later success would prove nothing: from then on every flush of this file through this map and
@@ -251,9 +326,9 @@ KM_API KM_MUST_CHECK km_status km_flush(km_map *map, uint64_t offset, uint64_t l
  *
  * Errors, after each of which the map is as it was: KM_E_BUSY (shrinking while somebody maps the
  * file, a window of one's own included), KM_E_NO_SPACE, KM_E_NO_MEMORY, KM_E_TOO_LARGE,
- * KM_E_UNSUPPORTED (a window, or not KM_WRITE). Only if the view cannot be put back after such a
- * failure is the map left empty (km_data NULL, km_size 0), and the sentence says so; a file that
- * was to shrink may then have done so.
+ * KM_E_UNSUPPORTED (a window, a segment, or not KM_WRITE). Only if the view cannot be put back
+ * after such a failure is the map left empty (km_data NULL, km_size 0), and the sentence says so; a
+ * file that was to shrink may then have done so.
  */
 KM_API KM_MUST_CHECK km_status km_resize(km_map *map, uint64_t size);
 
@@ -267,15 +342,23 @@ typedef enum km_lock_mode {
 #define KM_WAIT_FOREVER 0xFFFFFFFFu
 
 /*
- * Locks the file, in the sense that two who both call km_lock keep to it: any number of shared
- * locks, or one exclusive one. It stops nobody's loads and stores. The lock belongs to the map, not
- * to the thread; it is neither recursive nor upgradable (KM_E_INVALID), and the kernel frees it
- * with its process, however that ends. It lies on one byte far past any data (2^62 - 1), by
- * LockFileEx: on POSIX an open-file-description lock, see fcntl(2).
+ * Locks the file or segment, in the sense that two who both call km_lock keep to it: any number of
+ * shared locks, or one exclusive one. It stops nobody's loads and stores. The lock belongs to the
+ * map, not to the thread; it is neither recursive nor upgradable (KM_E_INVALID), and the kernel
+ * frees it with its process, however that ends. It lies on one byte far past any data (2^62 - 1),
+ * by LockFileEx: on POSIX an open-file-description lock, see fcntl(2).
  *
  * timeout_ms: 0 tries once (KM_E_BUSY), KM_WAIT_FOREVER waits without end, else KM_E_TIMEOUT after
  * that time. Windows of a map: KM_E_UNSUPPORTED. An exclusive lock on a KM_READ or KM_PRIVATE map
  * of a file that one may not write is KM_E_ACCESS on POSIX.
+ *
+ * A segment's lock lies on a small file beside the segments (Windows: in the temporary folder,
+ * machine-wide in ProgramData), which goes with the last map that has used it. While inside, the
+ * exclusive holder leaves a mark in the segment. Whoever then gets the lock and finds the mark of
+ * one who is gone is told KM_E_OWNER_DIED, and HOLDS THE LOCK: what it protects may be half
+ * changed. An exclusive locker repairs it; his km_unlock says that all is well. A shared locker
+ * cannot: each is told, until somebody has locked exclusively and unlocked. Only a KM_WRITE map of
+ * a segment locks exclusively (KM_E_ACCESS). Plain sections have no place for the mark.
  */
 KM_API KM_MUST_CHECK km_status km_lock(km_map *map, km_lock_mode mode, uint32_t timeout_ms);
 
@@ -326,26 +409,29 @@ KM_API KM_MUST_CHECK km_status km_advise(km_map *map, uint64_t offset, uint64_t 
  * enforced; no failure. */
 #define KM_SIZE_NO_SHARING 0x40u
 #define KM_SIZE_TOO_LARGE 0x80u /* larger than a file can be here */
+#define KM_SIZE_RECORD 0x100u   /* the segment's record has been overwritten */
 
 #define KM_SIZE_UNKNOWN UINT64_MAX
 
 typedef struct km_size_report {
-    uint32_t struct_size;  /* 0, or sizeof(km_size_report): set it before the call */
-    uint32_t findings;     /* KM_SIZE_* */
-    uint64_t expected;     /* what was asked for; KM_SIZE_UNKNOWN: nothing was */
-    uint64_t declared;     /* what the file says of itself; a plain file says its length */
-    uint64_t actual;       /* bytes in the file now; 0 if there is none yet */
-    uint64_t mapped;       /* bytes at km_data; 0 where no map was asked about */
-    uint64_t allocated;    /* bytes of disk in use for it */
-    uint64_t disk_free;    /* bytes that this user may still take on that disk */
+    uint32_t struct_size; /* 0, or sizeof(km_size_report): set it before the call */
+    uint32_t findings;    /* KM_SIZE_* */
+    uint64_t expected;    /* what was asked for; KM_SIZE_UNKNOWN: nothing was */
+    uint64_t declared;    /* what it says of itself: a segment's record, or a plain file's length */
+    uint64_t actual;    /* bytes in the file now; 0 if there is none yet. A segment's memory: whole
+                           pages, the record included */
+    uint64_t mapped;    /* bytes at km_data; 0 where no map was asked about */
+    uint64_t allocated; /* bytes of disk, or of memory, in use for it */
+    uint64_t disk_free; /* bytes that this user may still take there */
     uint64_t address_free; /* bytes of address space that this process may still map */
 } km_size_report;
 
 /*
  * Is the file still what the map was made from? Checks the size (KM_E_TRUNCATED; KM_E_MISMATCH
  * with KM_OPEN_EXACT) and, for KM_WRITE maps with holes, that the disk can take them
- * (KM_E_NO_SPACE). KM_OK if all is well. With these statuses too the report is filled; with any
- * other (KM_E_IO...) it is as it was. `report` may be NULL.
+ * (KM_E_NO_SPACE). Of a segment: that its record is whole (KM_E_CORRUPT: somebody has stored past
+ * its end). KM_OK if all is well. With these statuses too the report is filled; with any other
+ * (KM_E_IO...) it is as it was. `report` may be NULL.
  */
 KM_API KM_MUST_CHECK km_status km_check(const km_map *map, km_size_report *report);
 
@@ -395,6 +481,57 @@ typedef struct km_copy_options {
  */
 KM_API KM_MUST_CHECK km_status km_copy(km_map *map, const char *path,
                                        const km_copy_options *options);
+
+/* ---- What has a name now ------------------------------------------------------------------- */
+
+typedef enum km_object_kind {
+    KM_OBJECT_SECTION = 1, /* km_segment's, and those of CreateFileMapping */
+    KM_OBJECT_EVENT = 2,
+    KM_OBJECT_MUTEX = 3,
+    KM_OBJECT_SEMAPHORE = 4,
+} km_object_kind;
+
+#define KM_ID_UNKNOWN UINT32_MAX
+#define KM_TIME_UNKNOWN UINT64_MAX
+
+/* A named object that somebody holds. All it points to is valid until the callback returns. */
+typedef struct km_object {
+    uint32_t struct_size;    /* bytes that the library has filled: look before you use newer ones */
+    km_object_kind kind;     /* */
+    const char *name;        /* without a prefix */
+    bool machine_wide;       /* Global\, else Local\ */
+    bool described;          /* a segment of km_segment's: its record is whole */
+    bool holders_complete;   /* nobody holds it but those listed */
+    uint64_t size;           /* bytes of a section; exact if described or a POSIX system's */
+    uint64_t created_ns;     /* nanoseconds since 1970, UTC */
+    uint32_t creator;        /* the process that made it, as that saw its own number */
+    uint32_t owner;          /* the user who did: POSIX */
+    const char *type;        /* a segment's tag; NULL: none */
+    uint32_t type_version;   /* */
+    uint32_t holder_count;   /* */
+    const uint32_t *holders; /* the processes that have it open, in rising order */
+} km_object;
+
+/* false: enough. */
+typedef bool (*km_object_function)(const km_object *object, void *arg);
+
+/*
+ * Calls `each` for every named object that is alive, sorted by name: this user's (Windows: this
+ * session's), and of the machine-wide ones those that he may read. What is not known is
+ * KM_SIZE_UNKNOWN, KM_TIME_UNKNOWN, KM_ID_UNKNOWN or NULL; of events, mutexes and semaphores there
+ * is no size. Types, and all else that a segment says of itself, are what its users have written.
+ *
+ * Who merely has a view is no holder. Holders are found on Linux alone, from what /proc shows: of a
+ * process of another user's that only the number, from its locks, and then the list is not
+ * complete. On Windows all but kinds and names is unknown, sections excepted that one may read:
+ * their sizes, and what records tell.
+ *
+ * On POSIX it also clears away what killed processes have left. The callback may call keepmap.
+ *
+ * Errors: KM_E_NO_MEMORY, KM_E_ACCESS (the system does not show them), KM_E_INVALID (no callback),
+ * KM_E_UNSUPPORTED, KM_E_IO. `each` has then not been called.
+ */
+KM_API KM_MUST_CHECK km_status km_list(km_object_function each, void *arg);
 
 #ifdef __cplusplus
 }

@@ -16,6 +16,7 @@
 #include "map.h"
 #include "path.h"
 #include "platform.h"
+#include "segment.h"
 #include "size.h"
 #include "status.h"
 
@@ -194,6 +195,14 @@ km_status km_check(const km_map *map, km_size_report *report) {
         return km_fail(KM_E_INVALID, "km_check: the map is NULL");
     }
     km_size_report facts = {.address_free = km_platform_address_space()};
+    if (map->file->segment != NULL) {
+        status = km_segment_ask(map, &facts);
+        if (status != KM_OK) {
+            return status;
+        }
+        hand_over(&facts, size, report);
+        return km_segment_judge(map, &facts);
+    }
     DWORD error = ask_file(map->file->handle, &facts);
     if (error != ERROR_SUCCESS) {
         return fail_facts(error, map->file->path);

@@ -4,7 +4,7 @@
  * The file system shares the blocks if it can; else the kernel copies each run of data, or, if it
  * cannot either, a buffer does. The draft is sparse and has its final size before the first byte,
  * so whatever is not written is a hole. A private map is copied from its memory, which alone knows
- * its stores.
+ * its stores, and so is a segment, which is nothing else.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -69,12 +69,8 @@ static km_status report_progress(const copy_job *job, uint64_t done) {
 }
 
 static km_status source_size(const copy_job *job, uint64_t *size) {
-    LARGE_INTEGER now;
-    if (!GetFileSizeEx(job->map->file->handle, &now)) {
-        return fail_copy(job, GetLastError(), "asking for the size", 0);
-    }
-    *size = (uint64_t)now.QuadPart;
-    return KM_OK;
+    DWORD error = km_file_size(job->map->file, size);
+    return error == ERROR_SUCCESS ? KM_OK : fail_copy(job, error, "asking for the size", 0);
 }
 
 /* KM_E_TRUNCATED if the file no longer has all that the map shows. */
@@ -251,15 +247,33 @@ static km_status read_memory(copy_job *job, uint64_t done, uint32_t length) {
     return status != KM_OK ? status : fail_copy(job, error, "reading the memory", done);
 }
 
+/*
+ * How many bytes from `done` on, `step` at most, are alike: usable, or (*usable false) reserved by
+ * a plain SEC_RESERVE section and never committed. Those hold nothing, and cannot be read.
+ */
+static uint32_t usable_step(const copy_job *job, uint64_t done, uint32_t step, bool *usable) {
+    MEMORY_BASIC_INFORMATION region;
+    const char *from = (const char *)job->map->data + done;
+    *usable = true;
+    if (job->map->file->segment == NULL || VirtualQuery(from, &region, sizeof region) == 0) {
+        return step;
+    }
+    *usable = region.State == MEM_COMMIT;
+    const uint64_t alike = (uint64_t)((const char *)region.BaseAddress + region.RegionSize - from);
+    return alike < step ? (uint32_t)alike : step;
+}
+
 static km_status copy_from_memory(copy_job *job) {
     job->holes = true;
     km_status status = need_buffer(job);
     uint64_t done = 0;
     while (status == KM_OK && done < job->total) {
+        bool usable = true;
         uint64_t left = job->total - done;
         uint32_t step = left < BUFFER_SIZE ? (uint32_t)left : BUFFER_SIZE;
-        status = read_memory(job, done, step);
-        if (status == KM_OK) {
+        step = usable_step(job, done, step, &usable);
+        status = usable ? read_memory(job, done, step) : KM_OK;
+        if (status == KM_OK && usable) {
             status = write_data(job, done, step);
         }
         done += step;
@@ -275,7 +289,7 @@ static km_status copy_from_memory(copy_job *job) {
 
 static km_status fill_draft(copy_job *job) {
     bool cloned = false;
-    bool from_memory = job->map->file->access == KM_PRIVATE;
+    bool from_memory = job->map->file->access == KM_PRIVATE || job->map->file->segment != NULL;
     km_status status = report_progress(job, 0);
     if (status != KM_OK || job->total == 0) {
         return status;
@@ -356,7 +370,7 @@ km_status km_copy(km_map *map, const char *path, const km_copy_options *options)
         return status;
     }
     bool replace = (wanted.flags & KM_COPY_REPLACE) != 0;
-    if (replace) {
+    if (replace && map->file->segment == NULL) {
         status = refuse_itself(map, path);
         if (status != KM_OK) {
             return status;

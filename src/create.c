@@ -12,11 +12,7 @@
 #include "size.h"
 #include "status.h"
 
-/*
- * Runs options.init over the whole file: in the view, or in one of its own if the map shows only a
- * part of the file.
- */
-static km_status initialise(km_map *map, const km_options *options) {
+km_status km_open_initialise(km_map *map, HANDLE section, const km_options *options) {
     if (options->init == NULL) {
         return KM_OK;
     }
@@ -25,7 +21,7 @@ static km_status initialise(km_map *map, const km_options *options) {
         if (!km_size_addressable(options->size)) {
             return km_fail_mapping(map->file, ERROR_NOT_ENOUGH_MEMORY, 0, options->size);
         }
-        data = MapViewOfFile(map->section, FILE_MAP_WRITE, 0, 0, (SIZE_T)options->size);
+        data = MapViewOfFile(section, FILE_MAP_WRITE, 0, 0, (SIZE_T)options->size);
         if (data == NULL) {
             return km_fail_mapping(map->file, GetLastError(), 0, options->size);
         }
@@ -92,7 +88,7 @@ static km_status make_draft(km_map *map, const km_options *options, km_draft *dr
         return status;
     }
     pass_on_advice(map, options->flags);
-    status = initialise(map, options);
+    status = km_open_initialise(map, map->section, options);
     if (status != KM_OK) {
         return status;
     }

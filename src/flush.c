@@ -66,7 +66,7 @@ km_status km_flush(km_map *map, uint64_t offset, uint64_t length, km_flush_mode 
         return km_fail(KM_E_INVALID, "cannot flush: %d is no km_flush_mode", (int)mode);
     }
     km_file *file = map->file;
-    if (file->access != KM_WRITE) {
+    if (file->access != KM_WRITE || file->segment != NULL) {
         return KM_OK;
     }
     if (atomic_load(&file->poisoned)) {

@@ -1,11 +1,13 @@
 /*
- * lock.c - km_lock and km_unlock: locks among processes, on one byte of the file.
+ * lock.c - km_lock and km_unlock: locks among processes, on one byte of the file, or of the one
+ * that a segment has for it.
  *
  * map->lock says what this map holds; who changes it owns KM_LOCK_CHANGING meanwhile.
  */
 #include <inttypes.h>
 
 #include "map.h"
+#include "segment.h"
 #include "size.h"
 #include "status.h"
 
@@ -63,6 +65,34 @@ static km_status fail_locking(const km_file *file, DWORD error, km_lock_mode mod
     return km_fail_system(error, "cannot lock \"%s\" %s", file->path, kind);
 }
 
+static DWORD unlock_byte(HANDLE file) {
+    OVERLAPPED place = lock_place();
+    return UnlockFileEx(file, 0, 1, 0, &place) ? ERROR_SUCCESS : GetLastError();
+}
+
+/* *held: also with KM_E_OWNER_DIED. */
+static km_status take_lock(km_map *map, km_lock_mode mode, uint32_t timeout_ms, bool *held) {
+    km_file *file = map->file;
+    HANDLE handle = file->handle;
+    *held = false;
+    if (file->segment != NULL) {
+        km_status status = km_segment_lock_file(map, &handle);
+        if (status != KM_OK) {
+            return status;
+        }
+    }
+    DWORD error = wait_for_lock(handle, mode, timeout_ms);
+    if (error != ERROR_SUCCESS) {
+        return fail_locking(file, error, mode, timeout_ms);
+    }
+    km_status status = file->segment != NULL ? km_segment_lock_entered(map, mode) : KM_OK;
+    *held = status == KM_OK || status == KM_E_OWNER_DIED;
+    if (!*held) {
+        (void)unlock_byte(handle); /* the first failure is the one to tell */
+    }
+    return status;
+}
+
 km_status km_lock(km_map *map, km_lock_mode mode, uint32_t timeout_ms) {
     if (map == NULL || (mode != KM_LOCK_SHARED && mode != KM_LOCK_EXCLUSIVE)) {
         return km_fail(KM_E_INVALID, "cannot lock: %s",
@@ -80,10 +110,17 @@ km_status km_lock(km_map *map, km_lock_mode mode, uint32_t timeout_ms) {
                        state == KM_LOCKED ? "this map holds its lock already"
                                           : "another thread is locking this map");
     }
-    DWORD error = wait_for_lock(file->handle, mode, timeout_ms);
+    if (file->segment != NULL && mode == KM_LOCK_EXCLUSIVE && file->access != KM_WRITE) {
+        atomic_store(&map->lock, KM_UNLOCKED);
+        return km_fail(KM_E_ACCESS,
+                       "cannot lock the segment \"%s\" exclusively: the map is not for writing",
+                       file->path);
+    }
+    bool held = false;
+    km_status status = take_lock(map, mode, timeout_ms, &held);
     map->locker = GetCurrentProcessId();
-    atomic_store(&map->lock, error == ERROR_SUCCESS ? KM_LOCKED : KM_UNLOCKED);
-    return error == ERROR_SUCCESS ? KM_OK : fail_locking(file, error, mode, timeout_ms);
+    atomic_store(&map->lock, held ? KM_LOCKED : KM_UNLOCKED);
+    return status;
 }
 
 km_status km_unlock(km_map *map) {
@@ -95,11 +132,16 @@ km_status km_unlock(km_map *map) {
         return km_fail(KM_E_INVALID, "cannot unlock \"%s\": this map holds no lock",
                        map->file->path);
     }
-    OVERLAPPED place = lock_place();
-    BOOL unlocked = UnlockFileEx(map->file->handle, 0, 1, 0, &place);
-    DWORD error = unlocked ? ERROR_SUCCESS : GetLastError();
-    atomic_store(&map->lock, unlocked ? KM_UNLOCKED : KM_LOCKED);
-    if (!unlocked) {
+    HANDLE handle = map->file->handle;
+    DWORD error = ERROR_SUCCESS;
+    if (map->file->segment != NULL) {
+        error = km_segment_lock_leaving(map, &handle);
+    }
+    if (error == ERROR_SUCCESS) {
+        error = unlock_byte(handle);
+    }
+    atomic_store(&map->lock, error == ERROR_SUCCESS ? KM_UNLOCKED : KM_LOCKED);
+    if (error != ERROR_SUCCESS) {
         return km_fail_system_as(KM_E_IO, error, "cannot unlock \"%s\"", map->file->path);
     }
     return KM_OK;

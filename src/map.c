@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "segment.h"
 #include "size.h"
 #include "status.h"
 
@@ -64,6 +65,7 @@ static void file_release(km_file *file) {
     if (file->handle != INVALID_HANDLE_VALUE) {
         CloseHandle(file->handle);
     }
+    free(file->segment);
     free(file->native_path);
     free(file);
 }
@@ -101,6 +103,10 @@ km_status km_map_new_window(km_map **window, const km_map *map) {
 
 DWORD km_file_size(const km_file *file, uint64_t *size) {
     LARGE_INTEGER now;
+    if (file->segment != NULL) {
+        *size = file->segment->size;
+        return ERROR_SUCCESS;
+    }
     if (!GetFileSizeEx(file->handle, &now)) {
         return GetLastError();
     }
@@ -248,13 +254,14 @@ km_status km_close(km_map *map) {
     km_file *file = map->file;
     /*
      * Closing the file's handle frees the lock, and only for this process if a fork has shared it.
-     * While windows keep the handle, it has to be freed by itself; but not by a forked child, whose
-     * parent goes on relying on it.
+     * While windows keep the handle, or a segment has the holder's mark, it has to be freed by
+     * itself; but not by a forked child, whose parent goes on relying on it.
      */
-    if (atomic_load(&map->lock) == KM_LOCKED && atomic_load(&file->references) > 1 &&
-        map->locker == GetCurrentProcessId()) {
+    if (atomic_load(&map->lock) == KM_LOCKED && map->locker == GetCurrentProcessId() &&
+        (atomic_load(&file->references) > 1 || file->segment != NULL)) {
         (void)km_unlock(map);
     }
+    km_segment_lock_close(map);
     DWORD error = km_map_discard(map);
     if (error != ERROR_SUCCESS) {
         status = km_fail_system_as(KM_E_IO, error, "cannot unmap \"%s\"", file->path);
@@ -273,7 +280,10 @@ uint64_t km_size(const km_map *map) {
 }
 
 const char *km_path(const km_map *map) {
-    return map == NULL ? NULL : map->file->path;
+    if (map == NULL || (map->file->segment != NULL && map->file->native_path == NULL)) {
+        return NULL;
+    }
+    return map->file->path;
 }
 
 bool km_created(const km_map *map) {

@@ -1,10 +1,10 @@
 /*
- * map.h - what the core knows about an opened file and about a view of it.
+ * map.h - what the core knows about an opened file or segment, and about a view of it.
  *
- * A km_file is shared by the map that opened it and by the windows made from it; a km_map is one
- * view. Threads: fields marked "fixed" never change after the open; atomic ones may be used by
- * calls that run side by side; the rest belong to km_open, km_resize and km_close, which the caller
- * keeps apart from everything else (keepmap.h, "Threads").
+ * A km_file, which may stand for a segment (segment.h), is shared by the map that opened it and by
+ * the windows made from it; a km_map is one view. Threads: fields marked "fixed" never change after
+ * the open; atomic ones may be used by calls that run side by side; the rest belong to km_open,
+ * km_resize and km_close, which the caller keeps apart from everything else (keepmap.h, "Threads").
  */
 #ifndef KM_MAP_H
 #define KM_MAP_H
@@ -18,9 +18,13 @@
 
 #include "platform.h"
 
+typedef struct km_segment_state km_segment_state;
+typedef struct km_segment_lock km_segment_lock;
+
 typedef struct km_file {
-    atomic_uint references;     /* maps that use it */
-    HANDLE handle;              /* fixed; INVALID_HANDLE_VALUE until opened */
+    atomic_uint references; /* maps that use it */
+    HANDLE handle;          /* fixed; INVALID_HANDLE_VALUE until opened. A segment's: its section */
+    km_segment_state *segment;  /* fixed; NULL: a file */
     char *path;                 /* fixed: as given */
     WCHAR *native_path;         /* fixed: as CreateFileW takes it */
     km_access access;           /* fixed */
@@ -38,7 +42,8 @@ typedef enum km_lock_state {
 
 struct km_map {
     km_file *file;
-    HANDLE section; /* over the file's first section_size bytes; NULL: windows, empty maps */
+    /* Over the file's first section_size bytes; NULL: windows, empty maps, segments. */
+    HANDLE section;
     uint64_t section_size;
     void *view;      /* the system's view: 64 KiB aligned; NULL if the map is empty */
     void *data;      /* view + (offset - its aligned part) */
@@ -50,6 +55,8 @@ struct km_map {
     km_reservation reservation; /* .base NULL: none */
     atomic_int lock;            /* km_lock_state */
     DWORD locker;               /* the process that locked it; while KM_LOCKED */
+    km_segment_lock *companion; /* what a segment's lock lies on; NULL until it is first locked */
+    bool marked;                /* while KM_LOCKED: the segment has this map's mark */
 };
 
 /* Win32's name for what an access needs. */
@@ -65,7 +72,7 @@ km_status km_map_new(km_map **map, const char *path, WCHAR *native_path, const k
 /* One more map of the same file, nothing mapped yet. */
 km_status km_map_new_window(km_map **window, const km_map *map);
 
-/* The file's size now. */
+/* The file's size now; a segment's for ever. */
 DWORD km_file_size(const km_file *file, uint64_t *size);
 
 /*

@@ -12,7 +12,7 @@
 #include "size.h"
 #include "status.h"
 
-#define FIRST_OPTIONS_SIZE (offsetof(km_options, init_arg) + sizeof(void *))
+#define FIRST_OPTIONS_SIZE sizeof(km_options)
 #define KNOWN_FLAGS                                                                                \
     (KM_OPEN_CREATE | KM_OPEN_NEW | KM_OPEN_EXACT | KM_OPEN_SOLE | KM_OPEN_SPARSE |                \
      KM_OPEN_RANDOM | KM_OPEN_SEQUENTIAL)
@@ -22,10 +22,6 @@
 #define CREATE_ATTEMPTS 100
 
 static km_status check_options(const km_options *options) {
-    km_status status = km_flags_check(options->flags, KNOWN_FLAGS, "km_options.flags");
-    if (status != KM_OK) {
-        return status;
-    }
     bool windowed = options->offset != 0 || options->length != 0;
     switch (options->access) {
     case KM_WRITE:
@@ -247,16 +243,23 @@ static km_status open_or_create(km_map *map, const km_options *options) {
     return status;
 }
 
+km_status km_open_read_options(const km_options *options, uint32_t flags, km_options *known) {
+    km_status status =
+        km_struct_read(options, FIRST_OPTIONS_SIZE, sizeof *known, known, "km_options");
+    if (status == KM_OK) {
+        status = km_flags_check(known->flags, flags, "km_options.flags");
+    }
+    return status == KM_OK ? check_options(known) : status;
+}
+
 km_status km_open(km_map **map, const char *path, const km_options *options) {
     km_options known;
-    km_status status =
-        km_struct_read(options, FIRST_OPTIONS_SIZE, sizeof known, &known, "km_options");
+    km_status status = km_open_read_options(options, KNOWN_FLAGS, &known);
     if (status != KM_OK) {
         return status;
     }
-    status = check_options(&known);
-    if (status != KM_OK) {
-        return status;
+    if (known.type != NULL || known.type_version != 0) {
+        return km_fail(KM_E_INVALID, "km_options.type is for segments: a file has none");
     }
     if (map == NULL) {
         return km_fail(KM_E_INVALID, "there is no place for the map: it is NULL");

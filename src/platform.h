@@ -145,6 +145,58 @@ void km_platform_uncache(HANDLE file);
 /* Are sharing modes and the refusal to cut a mapped file enforced on this file's file system? */
 bool km_platform_sharing_enforced(HANDLE file);
 
+/* ---- Segments ---- */
+
+/*
+ * The path of the small file that the lock of the segment `name` lies on: where all who can open
+ * the segment find it, and nobody looks for anything. `name` has its prefix, Local\ or Global\.
+ * Its directory is there when this returns.
+ */
+DWORD km_platform_companion(const WCHAR *name, WCHAR **path);
+
+/* The bytes of `section`, in whole pages; `view` is one of all of it. */
+DWORD km_platform_section_size(HANDLE section, const void *view, uint64_t *size);
+
+/*
+ * Of `section`, which is pagefile-backed and has `size` bytes: how many of them have memory, and
+ * how many bytes of such memory may still be had. What the system does not tell is taken for there.
+ */
+DWORD km_platform_section_memory(HANDLE section, uint64_t size, uint64_t *allocated,
+                                 uint64_t *available);
+
+/*
+ * After CreateFileMapping has refused this thread memory: how many bytes could be had, and in words
+ * what limits them. For sentences; false if the system does not tell.
+ */
+bool km_platform_refused_memory(uint64_t *available, const char **limit);
+
+/* ---- Objects ---- */
+
+/* Bytes at the end of a section's memory that km_platform_objects fetches. */
+#define KM_PLATFORM_TAIL 128u
+
+/* A living named object, as far as the system tells; unknown values as in km_object. */
+typedef struct km_platform_object {
+    km_object_kind kind;
+    bool machine_wide;
+    bool holders_complete;
+    bool has_tail;
+    char *name;            /* UTF-8, without its prefix */
+    uint64_t size;         /* of a section */
+    uint64_t section_size; /* bytes of memory behind it, in whole pages; 0: none, or unknown */
+    uint64_t created_ns;
+    uint32_t creator;
+    uint32_t owner;
+    uint32_t holder_count;
+    uint32_t *holders; /* processes */
+    /* The last bytes of the section's memory: untrusted, and perhaps being written right now. */
+    unsigned char tail[KM_PLATFORM_TAIL];
+} km_platform_object;
+
+/* All that this user can see, in no order; km_platform_objects_free frees what it gives. */
+DWORD km_platform_objects(km_platform_object **objects, size_t *count);
+void km_platform_objects_free(km_platform_object *objects, size_t count);
+
 /* ---- Address space ---- */
 
 /* Bytes of address space this process may still map, as far as the system says. */

@@ -148,6 +148,11 @@ km_status km_resize(km_map *map, uint64_t size) {
         return km_fail(KM_E_INVALID, "cannot resize: the map is NULL");
     }
     km_file *file = map->file;
+    if (file->segment != NULL) {
+        return km_fail(KM_E_UNSUPPORTED,
+                       "cannot resize \"%s\": a segment keeps the size that it was made with",
+                       file->path);
+    }
     if (map->window || file->access != KM_WRITE) {
         return km_fail(KM_E_UNSUPPORTED, "cannot resize \"%s\": the map is %s", file->path,
                        map->window ? "a window" : "not for writing");

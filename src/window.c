@@ -12,6 +12,9 @@
  * grown, or the map is a window), through one made for it: the view keeps it.
  */
 static DWORD view_range(km_map *window, const km_map *map, uint64_t offset, uint64_t length) {
+    if (map->file->segment != NULL) {
+        return km_map_view(window, map->file->handle, offset, length, NULL);
+    }
     if (km_size_inside(offset, length, map->section_size)) {
         return km_map_view(window, map->section, offset, length, NULL);
     }

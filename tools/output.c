@@ -94,6 +94,7 @@ static const struct {
     {KM_SIZE_NO_ADDRESS, "KM_SIZE_NO_ADDRESS", "the address space cannot take a view of it"},
     {KM_SIZE_NO_SHARING, "KM_SIZE_NO_SHARING", "this file system does not enforce sharing modes"},
     {KM_SIZE_TOO_LARGE, "KM_SIZE_TOO_LARGE", "larger than a file can be here"},
+    {KM_SIZE_RECORD, "KM_SIZE_RECORD", "the segment's record has been overwritten"},
 };
 
 #define FINDINGS_KNOWN (sizeof findings_known / sizeof findings_known[0])
@@ -125,6 +126,22 @@ void json_bytes(const char *name, uint64_t bytes) {
 
 void json_bool(const char *name, bool value) {
     printf(",\"%s\":%s", name, value ? "true" : "false");
+}
+
+void json_text_or_null(const char *name, const char *value) {
+    if (value) {
+        json_text(name, value);
+    } else {
+        printf(",\"%s\":null", name);
+    }
+}
+
+void json_numbers(const char *name, const uint32_t *numbers, uint32_t count) {
+    printf(",\"%s\":[", name);
+    for (uint32_t i = 0; i < count; i++) {
+        printf("%s%" PRIu32, i ? "," : "", numbers[i]);
+    }
+    (void)fputs("]", stdout);
 }
 
 void json_findings(const char *name, uint32_t findings) {
@@ -173,6 +190,19 @@ const char *size_text(char text[SIZE_TEXT], uint64_t bytes) {
 
 void text_safe(const char *text) {
     safe_to(stdout, text);
+}
+
+unsigned text_safe_width(const char *text) {
+    const unsigned char *at = (const unsigned char *)text;
+    unsigned width = 0;
+    while (*at) {
+        size_t length = character_length(at);
+        bool plain = length > 0 && !is_control(at, length);
+        length = length ? length : 1;
+        width += plain ? 1 : 4 * (unsigned)length; /* "\xNN" for each byte */
+        at += length;
+    }
+    return width;
 }
 
 void text_line(const char *label, const char *value) {

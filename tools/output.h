@@ -35,6 +35,8 @@ void json_begin_status(const output *out, km_status status);
 void json_text(const char *name, const char *value);
 void json_bytes(const char *name, uint64_t bytes); /* KM_SIZE_UNKNOWN: null */
 void json_bool(const char *name, bool value);
+void json_text_or_null(const char *name, const char *value); /* NULL: null */
+void json_numbers(const char *name, const uint32_t *numbers, uint32_t count);
 void json_findings(const char *name, uint32_t findings);
 void json_end(void);
 
@@ -45,6 +47,8 @@ void text_bytes(const char *label, uint64_t bytes); /* KM_SIZE_UNKNOWN: "any" */
 void text_findings(const char *label, uint32_t findings);
 /* A text with its control characters made harmless: names of files can hold any. */
 void text_safe(const char *text);
+/* Columns that this takes, if every character takes one. */
+unsigned text_safe_width(const char *text);
 
 #define SIZE_TEXT 64
 /* "1610612736 bytes (1.5 GiB)" */

@@ -33,7 +33,7 @@
 
 #else
 
-#include <keepmap/win32_types.h>
+#include "win32_types.h"
 
 #if defined(__GNUC__) && __GNUC__ >= 4
 #define KMW_EXPORT __attribute__((visibility("default")))
@@ -276,6 +276,7 @@ KMW_EXPORT DWORD GetCurrentProcessId(void) KMW_AS(GetCurrentProcessId);
 KMW_EXPORT DWORD GetCurrentThreadId(void) KMW_AS(GetCurrentThreadId);
 KMW_EXPORT void Sleep(DWORD milliseconds) KMW_AS(Sleep);
 KMW_EXPORT ULONGLONG GetTickCount64(void) KMW_AS(GetTickCount64);
+KMW_EXPORT void GetSystemTimeAsFileTime(LPFILETIME time) KMW_AS(GetSystemTimeAsFileTime);
 KMW_EXPORT BOOL QueryPerformanceCounter(PLARGE_INTEGER count) KMW_AS(QueryPerformanceCounter);
 KMW_EXPORT BOOL QueryPerformanceFrequency(PLARGE_INTEGER per_second)
     KMW_AS(QueryPerformanceFrequency);

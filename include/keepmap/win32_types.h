@@ -32,8 +32,8 @@ typedef uint32_t DWORD;
 typedef uint32_t UINT;
 typedef int32_t LONG;
 typedef uint32_t ULONG;
-typedef int64_t LONGLONG;
-typedef uint64_t ULONGLONG;
+typedef long long LONGLONG; /* and not int64_t: programs print it with "%lld" */
+typedef unsigned long long ULONGLONG;
 typedef uint64_t DWORD64;
 typedef size_t SIZE_T;
 typedef uintptr_t ULONG_PTR;

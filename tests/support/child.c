@@ -44,30 +44,50 @@ static _Noreturn void give_up(child *process, const char *why) {
     abort(); /* not reached: a failure leaves the test */
 }
 
-child *child_start(const char *role, ...) {
-    char parent[32];
-    snprintf(parent, sizeof parent, "%lu", child_process_self());
-    const char *arguments[MAX_ARGUMENTS + FIRST_ROLE_ARGUMENT + 1] = {CHILD_MARK, parent, role};
-    size_t count = FIRST_ROLE_ARGUMENT;
-    va_list list;
-    va_start(list, role);
+/* `arguments` has `count` of them already, and room for what the list adds, up to its NULL. */
+static void add_arguments(const char **arguments, size_t count, va_list list) {
     for (const char *next = va_arg(list, const char *); next != NULL;
          next = va_arg(list, const char *)) {
         assert_true(count < MAX_ARGUMENTS + FIRST_ROLE_ARGUMENT);
         arguments[count++] = next;
     }
-    va_end(list);
+}
 
+static child *start(const char *program, const char *role, const char *const *arguments) {
     child *started = calloc(1, sizeof *started);
     assert_non_null(started);
     snprintf(started->role, sizeof started->role, "%s", role);
-    started->process = child_process_start(arguments);
+    started->process = child_process_start(program, arguments);
     if (started->process == NULL) {
         free(started);
         fail_msg("child %s: cannot be started", role);
         return NULL;
     }
     return started;
+}
+
+child *child_start(const char *role, ...) {
+    char parent[32];
+    snprintf(parent, sizeof parent, "%lu", child_process_self());
+    const char *arguments[MAX_ARGUMENTS + FIRST_ROLE_ARGUMENT + 1] = {CHILD_MARK, parent, role};
+    va_list list;
+    va_start(list, role);
+    add_arguments(arguments, FIRST_ROLE_ARGUMENT, list);
+    va_end(list);
+    return start(NULL, role, arguments);
+}
+
+child *child_start_program(const char *path, ...) {
+    const char *arguments[MAX_ARGUMENTS + FIRST_ROLE_ARGUMENT + 1] = {NULL};
+    va_list list;
+    va_start(list, path);
+    add_arguments(arguments, 0, list);
+    va_end(list);
+    const char *name = path + strlen(path);
+    while (name > path && name[-1] != '/' && name[-1] != '\\') {
+        --name;
+    }
+    return start(path, name, arguments);
 }
 
 void child_tell(child *process, const char *line) {

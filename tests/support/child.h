@@ -30,6 +30,9 @@ void child_main(int argc, char **argv, const child_role *roles);
 
 /* The parent's side. Failures fail the current test. */
 child *child_start(const char *role, ... /* const char * arguments, then NULL */);
+/* Another program, which knows nothing of all this: `path` without ".exe", then its arguments. It
+ * ought to end by itself when its input does. */
+child *child_start_program(const char *path, ... /* const char * arguments, then NULL */);
 void child_tell(child *process, const char *line);
 void child_expect(child *process, const char *line); /* the very next line must be this */
 void child_read(child *process, char *line, size_t size);

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -51,9 +52,12 @@ static pid_t spawn(const char *path, char *const *arguments, int line) {
     return id;
 }
 
-child_process *child_process_start(const char *const *arguments) {
+child_process *child_process_start(const char *program, const char *const *arguments) {
     char path[4096];
-    if (!own_path(path, sizeof path)) {
+    if (program == NULL && !own_path(path, sizeof path)) {
+        return NULL;
+    }
+    if (program != NULL && (size_t)snprintf(path, sizeof path, "%s", program) >= sizeof path) {
         return NULL;
     }
     /* posix_spawn takes its strings without const and changes none of them. */

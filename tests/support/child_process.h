@@ -15,8 +15,9 @@
 
 typedef struct child_process child_process;
 
-/* This very program again. `arguments` ends with NULL and leaves out the program's name. */
-child_process *child_process_start(const char *const *arguments);
+/* The one at `program`, on Windows with ".exe" behind it; NULL: this very program again.
+ * `arguments` ends with NULL and leaves out the program's name. */
+child_process *child_process_start(const char *program, const char *const *arguments);
 bool child_process_write(child_process *process, const char *bytes, size_t size);
 /* Bytes read, 0 at the end of its output, -1 if nothing comes in that time. */
 int child_process_read(child_process *process, char *to, size_t size, unsigned milliseconds);

@@ -79,9 +79,10 @@ static HANDLE spawn(const char *path, char *line, const HANDLE ends[2]) {
     return made.hProcess;
 }
 
-child_process *child_process_start(const char *const *arguments) {
+child_process *child_process_start(const char *program, const char *const *arguments) {
     char path[MAX_PATH * 4];
-    DWORD length = GetModuleFileNameA(NULL, path, sizeof path);
+    DWORD length = program == NULL ? GetModuleFileNameA(NULL, path, sizeof path)
+                                   : (DWORD)snprintf(path, sizeof path, "%s.exe", program);
     if (length == 0 || length >= sizeof path) {
         return NULL;
     }

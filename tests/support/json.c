@@ -68,13 +68,15 @@ static const char *string(const char *at) {
     return at ? at + 1 : NULL;
 }
 
+static const char *value(const char *at);
+
 static const char *list(const char *at) {
     at = blanks(at + 1);
     if (*at == ']') {
         return at + 1;
     }
     for (;;) {
-        at = string(at);
+        at = value(at);
         if (!at) {
             return NULL;
         }
@@ -89,13 +91,19 @@ static const char *list(const char *at) {
     }
 }
 
+static const char *object(const char *at, members *all);
+
 static const char *value(const char *at) {
+    members inner;
     static const char *const literals[] = {"true", "false", "null"};
     if (*at == '"') {
         return string(at);
     }
     if (*at == '[') {
         return list(at);
+    }
+    if (*at == '{') {
+        return object(at, &inner);
     }
     for (size_t i = 0; i < sizeof literals / sizeof literals[0]; i++) {
         if (strncmp(at, literals[i], strlen(literals[i])) == 0) {
@@ -136,39 +144,45 @@ static const char *member(const char *at, members *all) {
     return end;
 }
 
-static bool object(const char *at, members *all) {
+static const char *object(const char *at, members *all) {
     *all = (members){.count = 0};
     if (*at != '{') {
-        return false;
+        return NULL;
     }
     at = blanks(at + 1);
     while (*at != '}') {
         at = member(at, all);
         if (!at) {
-            return false;
+            return NULL;
         }
         at = blanks(at);
         if (*at == ',') {
             at = blanks(at + 1);
             if (*at == '}') {
-                return false;
+                return NULL;
             }
         } else if (*at != '}') {
-            return false;
+            return NULL;
         }
     }
-    return strcmp(at + 1, "\n") == 0;
+    return at + 1;
+}
+
+/* One object and its line end, nothing else. */
+static bool whole(const char *text, members *all) {
+    const char *end = object(text, all);
+    return end && strcmp(end, "\n") == 0;
 }
 
 bool json_is_object(const char *text) {
     members all;
-    return object(text, &all);
+    return whole(text, &all);
 }
 
 /* start NULL: there is no such member. */
 static slice find(const char *text, const char *name) {
     members all;
-    if (!object(text, &all)) {
+    if (!whole(text, &all)) {
         fail_msg("no JSON object: %s", text);
     }
     for (size_t i = 0; i < all.count; i++) {
@@ -239,4 +253,27 @@ bool json_lists(const char *text, const char *name, const char *entry) {
         }
     }
     return false;
+}
+
+const char *json_entry(const char *text, const char *name, size_t index) {
+    static char result[8192];
+    slice found = need(text, name);
+    const char *at = found.start;
+    if (!at || *at != '[') {
+        fail_msg("\"%s\" is no array: %s", name, text);
+        return NULL;
+    }
+    at = blanks(at + 1);
+    for (; *at != ']' && index > 0; index--) {
+        at = blanks(value(at));
+        at = *at == ',' ? blanks(at + 1) : at;
+    }
+    if (*at == ']') {
+        return NULL;
+    }
+    const size_t length = (size_t)(value(at) - at);
+    assert_true(length + 2 <= sizeof result);
+    memcpy(result, at, length);
+    memcpy(result + length, "\n", 2);
+    return result;
 }

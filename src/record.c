@@ -1,0 +1,62 @@
+/*
+ * record.c - the record at the end of a segment: sealing one, and judging what stands there.
+ */
+#include "record.h"
+
+#include <string.h>
+
+#include "size.h"
+
+#define LAYOUT 1u
+
+static const char magic[8] = {'k', 'e', 'e', 'p', 'm', 'a', 'p', 0x1A};
+
+bool km_record_section_size(uint64_t size, uint64_t page_size, uint64_t *section_size) {
+    uint64_t bytes = 0;
+    if (!km_size_add(size, KM_RECORD_SIZE, &bytes) || !km_size_align_up(bytes, page_size, &bytes) ||
+        bytes > KM_SIZE_MAX) {
+        return false;
+    }
+    *section_size = bytes;
+    return true;
+}
+
+static uint64_t hash(uint64_t sum, const void *from, size_t length) {
+    const unsigned char *bytes = from;
+    for (size_t i = 0; i < length; i++) {
+        sum = (sum ^ bytes[i]) * 0x100000001B3ULL;
+    }
+    return sum;
+}
+
+static uint64_t check_of(const km_record *record) {
+    uint64_t sum = 0xCBF29CE484222325ULL;
+    sum = hash(sum, record, offsetof(km_record, ready));
+    sum = hash(sum, &record->size, offsetof(km_record, mark) - offsetof(km_record, size));
+    return hash(sum, record->unused, sizeof record->unused);
+}
+
+void km_record_seal(km_record *record) {
+    memcpy(record->magic, magic, sizeof magic);
+    record->layout = LAYOUT;
+    record->ready = 0;
+    record->check = check_of(record);
+}
+
+km_record_verdict km_record_judge(const km_record *record, uint64_t section_size) {
+    const bool ours = memcmp(record->magic, magic, sizeof magic) == 0 && record->layout == LAYOUT &&
+                      record->check == check_of(record);
+    if (!ours || section_size < KM_RECORD_SIZE || record->section_size != section_size ||
+        record->size > section_size - KM_RECORD_SIZE ||
+        memchr(record->type, '\0', sizeof record->type) == NULL) {
+        return KM_RECORD_NONE;
+    }
+    switch (record->ready) {
+    case KM_RECORD_READY:
+        return KM_RECORD_WHOLE;
+    case 0:
+        return KM_RECORD_UNREADY;
+    default:
+        return KM_RECORD_NONE;
+    }
+}
