@@ -3,7 +3,7 @@
 # Each flavour (native, asan, tsan, windows, ...) has an object tree of its own, build/FLAVOUR/obj, and rebuilds what a
 # changed flag or header asks for. Makes in one tree run in parallel unless told otherwise (-j1).
 #
-# To set: CC CFLAGS CPPFLAGS LDFLAGS, PREFIX DESTDIR LIBDIR, WINDOWS_CC, WERROR=1 (warnings are errors), BUILD (another
+# To set: CC CXX CFLAGS CXXFLAGS CPPFLAGS LDFLAGS, PREFIX DESTDIR LIBDIR, WINDOWS_CC WINDOWS_CXX, WERROR=1 (warnings are errors), BUILD (another
 # directory than build), JOBS (how much at once), V=1 (show commands), DEPS=0 (never install a package).
 
 ifeq ($(origin CC),default)
@@ -15,6 +15,7 @@ CXX ?= c++
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 WINDOWS_CC ?= x86_64-w64-mingw32-gcc
+WINDOWS_CXX ?= x86_64-w64-mingw32-g++
 WINDOWS_AR ?= x86_64-w64-mingw32-ar
 BUILD ?= build
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -53,15 +54,21 @@ psuites  := $(wildcard tests/posix/test_*.c)
 stress   := $(wildcard tests/stress/stress_*.c)
 benches  := $(wildcard tests/bench/bench_*.c tests/bench/bench_*.cpp)
 bench_support := $(filter-out $(benches),$(wildcard tests/bench/*.c tests/bench/*.cpp))
-examples := $(wildcard examples/*.c)
+examples := $(wildcard examples/*.c examples/*.cpp)
+compat_programs := $(wildcard tests/compat/*.c tests/compat/*.cpp)
 headers  := $(wildcard include/*.h include/keepmap/*.h include/keepmap/compat/*.h)
 man      := $(wildcard tools/man/*.[1-9])
 scripts  := $(wildcard tools/install-deps tools/fetch-cmocka tools/check-* tests/run tests/wine .ci/run)
-all_headers := $(headers) $(wildcard src/*.h src/*/*.h tools/*.h tests/*.h tests/*/*.h tests/*/*/*.h)
+all_headers := $(headers) $(wildcard src/*.h src/*/*.h tools/*.h examples/*.h examples/*.hpp tests/*.h tests/*/*.h tests/*/*/*.h)
 
 # Suites named test_fault_* have the calls listed here replaced by tests/posix/fault/, to make them fail.
 wrapped := $(if $(wildcard tests/posix/fault/wrapped_calls.txt),\
     $(shell sed 's/\#.*//' tests/posix/fault/wrapped_calls.txt))
+
+# For the suites that run a compiler.
+export KM_TEST_SOURCE := $(CURDIR)
+export KM_TEST_CC = $(CC)
+export KM_TEST_CXX = $(CXX)
 
 # ---- How a file is compiled, flavour by flavour --------------------------------------------------
 
@@ -92,6 +99,15 @@ flags_lint-windows := $(windows_flags) -O2 -Werror
 flags_windows     := $(windows_flags) $(CPPFLAGS) $(CFLAGS)
 flags_windows-dll := $(windows_flags) -DKM_BUILDING_DLL $(CPPFLAGS) $(CFLAGS)
 
+cxx_native := $(CXX)
+cxx_asan   := $(CXX)
+cxx_tsan   := $(CXX)
+cxx_lint-gcc   := g++
+cxx_lint-clang := clang++
+cxx_lint-windows := $(WINDOWS_CXX)
+cxx_windows     := $(WINDOWS_CXX)
+cxx_windows-dll := $(WINDOWS_CXX)
+
 link_native  := -pthread $(LDFLAGS)
 link_asan    := -pthread $(asan) $(LDFLAGS)
 link_tsan    := -pthread $(tsan) $(LDFLAGS)
@@ -115,21 +131,29 @@ native_flavours  := native asan tsan lint-gcc lint-clang
 windows_flavours := windows windows-dll lint-windows
 flavours := $(native_flavours) $(windows_flavours)
 
-# What some directories see besides.
-extra = $(if $(filter tests/%,$(1)),-Itests)
+# What some directories see besides. Examples and the programs in tests/compat are written for Windows: see
+# include/keepmap/compat. The latter as people write them, with Visual C++'s pragmas and a DWORD printed as an int.
+extra = $(if $(filter tests/%,$(1)),-Itests) \
+    $(if $(filter examples/% tests/test_compat% tests/compat/%,$(1)),-Iinclude/keepmap/compat) \
+    $(if $(filter tests/compat/%,$(1)),-Wno-unknown-pragmas -Wno-format)
 $(foreach f,$(windows_flavours),$(eval extra_$(f) = $$(if $$(filter tests/%,$$(1)),-isystem $(cmocka)/include)))
 
-objects = $(patsubst %.c,$(BUILD)/$(1)/obj/%.o,$(2))
+objects = $(patsubst %.cpp,$(BUILD)/$(1)/obj/%.cpp.o,$(patsubst %.c,$(BUILD)/$(1)/obj/%.o,$(2)))
 
 define compile
 $(BUILD)/$(1)/obj/%.o: %.c $(BUILD)/$(1)/flags
 	@mkdir -p $$(@D)
 	$$(call say,CC,$$@)$(cc_$(1)) $(flags_$(1)) $(werror) $$(call extra,$$<) $$(call extra_$(1),$$<) -MMD -MP -c -o $$@ $$<
 
+$(BUILD)/$(1)/obj/%.cpp.o: %.cpp $(BUILD)/$(1)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CXX,$$@)$(cxx_$(1)) $(subst -std=c11,-std=c++17,$(flags_$(1))) $(CXXFLAGS) $(werror) $$(call extra,$$<) -MMD -MP -c -o $$@ $$<
+
 # Rewritten only when the words in it change, and with it everything compiled by them.
 $(BUILD)/$(1)/flags: always
 	@mkdir -p $$(@D)
-	@echo '$(cc_$(1)) $(flags_$(1)) $(link_$(1))' | cmp -s - $$@ || echo '$(cc_$(1)) $(flags_$(1)) $(link_$(1))' >$$@
+	@echo '$(cc_$(1)) $(cxx_$(1)) $(flags_$(1)) $(CXXFLAGS) $(link_$(1))' | cmp -s - $$@ || \
+	    echo '$(cc_$(1)) $(cxx_$(1)) $(flags_$(1)) $(CXXFLAGS) $(link_$(1))' >$$@
 endef
 $(foreach f,$(flavours),$(eval $(call compile,$(f))))
 
@@ -137,7 +161,7 @@ $(foreach f,$(flavours),$(eval $(call compile,$(f))))
 # that may install something; `make windows` takes the machine as it is.
 windows_deps := $(if $(filter test-windows,$(MAKECMDGOALS)),deps-windows) $(if $(filter lint%,$(MAKECMDGOALS)),deps-lint)
 $(foreach f,$(native_flavours),$(eval $(call objects,$(f),$(suites) $(psuites) $(support) $(fault) $(stress)): | deps-test))
-$(foreach f,$(windows_flavours),$(eval $(call objects,$(f),$(core) $(windows) $(command_windows) $(suites) $(support_windows)): | $(windows_deps)))
+$(foreach f,$(windows_flavours),$(eval $(call objects,$(f),$(core) $(windows) $(command_windows) $(suites) $(support_windows) $(examples) $(compat_programs)): | $(windows_deps)))
 $(foreach f,$(windows_flavours),$(eval $(call objects,$(f),$(suites) $(support_windows)): | $(cmocka)/src/cmocka.c))
 
 # ---- The library and the command -----------------------------------------------------------------
@@ -179,16 +203,31 @@ $(BUILD)/windows/keepmap.dll: $(call objects,windows-dll,$(core) $(windows))
 	    -o $@ $^ $(link_windows)
 $(BUILD)/windows/libkeepmap.dll.a: $(BUILD)/windows/keepmap.dll
 
+# ---- Examples, and Windows programs as they stand ------------------------------------------------
+
+# Named after their files, X.cpp's program being X_cpp: in examples/ and compat/ beside the flavour's command.
+program_of = $(dir $(tool_$(1)))$(2)/$(subst .cpp,_cpp,$(patsubst %.c,%,$(notdir $(3))))$(if $(filter windows,$(1)),.exe)
+example_programs = $(foreach e,$(examples),$(call program_of,$(1),examples,$(e)))
+all_programs = $(call example_programs,$(1)) $(foreach p,$(compat_programs),$(call program_of,$(1),compat,$(p)))
+
+define one_program
+$(call program_of,$(1),$(2),$(3)): $(call objects,$(1),$(3)) $(lib_$(1))
+	@mkdir -p $$(@D)
+	$$(call say,LINK,$$@)$(if $(filter %.cpp,$(3)),$(cxx_$(1)),$(cc_$(1))) $(CFLAGS) -o $$@ $$^ $(link_$(1)) $(if $(filter windows,$(1)),-static)
+endef
+$(foreach f,native asan tsan windows,$(foreach e,$(examples),$(eval $(call one_program,$(f),examples,$(e)))))
+$(foreach f,native asan tsan windows,$(foreach p,$(compat_programs),$(eval $(call one_program,$(f),compat,$(p)))))
+
+.PHONY: examples examples-windows
+examples: $(call example_programs,native) ## the example programs, in BUILD/examples
+examples-windows: $(call example_programs,windows) ## the same for Windows, in BUILD/windows/examples
+
 # ---- Demo and tests ------------------------------------------------------------------------------
 
 .PHONY: demo test test-windows asan tsan valgrind stress bench test-programs
 demo: $(BUILD)/examples/demo ## builds the library and shows its main job on a real file
 	@mkdir -p $(BUILD)/demo
 	@$< $(BUILD)/demo "$$($(CC) -print-prog-name=cc1)" "$$($(CC) -print-prog-name=clang)"
-
-$(BUILD)/examples/%: $(BUILD)/native/obj/examples/%.o $(lib_native)
-	@mkdir -p $(@D)
-	$(call say,LINK,$@)$(CC) $(CFLAGS) -o $@ $^ $(link_native)
 
 # A suite is one program: its file, tests/support, the library. Under the flavour: build/FLAVOUR/tests/...
 programs = $(patsubst %.c,$(BUILD)/$(1)/%$(3),$(2))
@@ -218,18 +257,18 @@ asan_options := detect_leaks=1:detect_stack_use_after_return=1:handle_segv=0:han
 # Address space layout with much entropy is more than the sanitizers of older compilers can stand.
 steady := $(if $(shell setarch -R true 2>/dev/null && echo yes),setarch -R)
 
-test: $(call programs,native,$(native_suites)) $(BUILD)/keepmap ## all native suites, in parallel
+test: $(call programs,native,$(native_suites)) $(BUILD)/keepmap $(call all_programs,native) ## all native suites, in parallel
 	@$(call run,native) -k $(BUILD)/keepmap $(filter $(BUILD)/native/%,$^)
 
-asan: $(call programs,asan,$(call able,asan,$(native_suites))) $(tool_asan) ## the suites under ASan and UBSan
+asan: $(call programs,asan,$(call able,asan,$(native_suites))) $(tool_asan) $(call all_programs,asan) ## the suites under ASan and UBSan
 	@ASAN_OPTIONS=$(asan_options) UBSAN_OPTIONS=print_stacktrace=1 \
 	    $(call run,asan) -k $(tool_asan) -t 300 -l "$(steady)" $(filter $(BUILD)/asan/tests/%,$^)
 
-tsan: $(call programs,tsan,$(call able,tsan,$(native_suites))) $(tool_tsan) ## the suites under ThreadSanitizer
+tsan: $(call programs,tsan,$(call able,tsan,$(native_suites))) $(tool_tsan) $(call all_programs,tsan) ## the suites under ThreadSanitizer
 	@TSAN_OPTIONS=handle_segv=0:handle_sigbus=0 \
 	    $(call run,tsan) -k $(tool_tsan) -t 300 -l "$(steady)" $(filter $(BUILD)/tsan/tests/%,$^)
 
-valgrind: $(call programs,native,$(call able,valgrind,$(native_suites))) $(BUILD)/keepmap | deps-valgrind ## the suites under memcheck
+valgrind: $(call programs,native,$(call able,valgrind,$(native_suites))) $(BUILD)/keepmap $(call all_programs,native) | deps-valgrind ## the suites under memcheck
 	@$(call run,valgrind) -k $(BUILD)/keepmap -t 100 \
 	    -l "valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,possible --suppressions=$(CURDIR)/tests/valgrind.supp" \
 	    $(filter $(BUILD)/native/%,$^)
@@ -237,7 +276,7 @@ valgrind: $(call programs,native,$(call able,valgrind,$(native_suites))) $(BUILD
 stress: $(call programs,native,$(stress)) $(BUILD)/keepmap ## long runs
 	@$(call run,stress) -k $(BUILD)/keepmap -t 1800 -x $(filter $(BUILD)/native/%,$^)
 
-test-windows: $(call programs,windows,$(suites),.exe) $(tool_windows) $(BUILD)/windows/keepmap.dll | deps-windows ## the suites under Wine
+test-windows: $(call programs,windows,$(suites),.exe) $(tool_windows) $(BUILD)/windows/keepmap.dll $(call all_programs,windows) | deps-windows ## the suites under Wine
 	@WINEPREFIX=$(BUILD)/wine-prefix tests/wine --with $(call run,windows) -k 'Z:$(subst /,\,$(tool_windows))' \
 	    -l $(CURDIR)/tests/wine $(filter %.exe,$(filter $(BUILD)/windows/tests/%,$^))
 
@@ -282,10 +321,12 @@ $(bench_programs): $(patsubst tests/bench/%,$(BUILD)/bench/obj/%.o,$(bench_suppo
 
 # ---- Style and soundness -------------------------------------------------------------------------
 
-posix_checked := $(core) $(posix) $(command) $(examples) $(support) $(fault) $(suites) $(psuites) $(stress)
+posix_checked := $(core) $(posix) $(command) $(filter %.c,$(examples)) $(support) $(fault) $(suites) $(psuites) $(stress)
 windows_checked := $(core) $(windows) $(command_windows) $(support_windows) $(suites)
 windows_only := $(filter-out $(posix_checked),$(windows_checked))
-c_files := $(posix_checked) $(windows_only) $(wildcard tests/bench/*.c)
+c_files := $(posix_checked) $(windows_only) $(wildcard tests/bench/*.c) $(filter %.cpp,$(examples)) $(compat_programs)
+# Compiled by all compilers, but not looked at by clang-tidy.
+untidy := $(filter %.cpp,$(examples)) $(compat_programs)
 
 .PHONY: lint lint-format lint-compile lint-tidy lint-headers lint-exports lint-shell lint-portable format
 lint: lint-format lint-compile lint-tidy lint-headers lint-exports lint-shell lint-portable ## every check below
@@ -294,8 +335,8 @@ lint: lint-format lint-compile lint-tidy lint-headers lint-exports lint-shell li
 lint-format: | deps-lint ## are the C files formatted?
 	clang-format --dry-run -Werror $(c_files) $(all_headers)
 
-lint-compile: $(call objects,lint-gcc,$(posix_checked)) $(call objects,lint-windows,$(windows_checked)) ## gcc, clang and MinGW, warnings as errors
-$(foreach f,lint-gcc lint-clang,$(eval $(call objects,$(f),$(posix_checked)): | deps-lint))
+lint-compile: $(call objects,lint-gcc,$(posix_checked) $(untidy)) $(call objects,lint-clang,$(untidy)) $(call objects,lint-windows,$(windows_checked) $(examples) $(compat_programs)) ## gcc, clang and MinGW, warnings as errors
+$(foreach f,lint-gcc lint-clang,$(eval $(call objects,$(f),$(posix_checked) $(untidy)): | deps-lint))
 
 # clang's own object comes first: it knows when the file or one of its headers has changed.
 lint-tidy: $(patsubst %.c,$(BUILD)/lint-clang/tidy/%,$(posix_checked)) $(patsubst %.c,$(BUILD)/lint-windows/tidy/%,$(windows_only)) ## clang-tidy
@@ -309,13 +350,15 @@ $(BUILD)/lint-windows/tidy/%: $(BUILD)/lint-windows/obj/%.o .clang-tidy
 	$(call say,TIDY,$*.c)clang-tidy --quiet $*.c -- --target=x86_64-w64-mingw32 $(windows_flags) $(call extra,$*.c) $(call extra_lint-windows,$*.c) 2>$@.log || { cat $@.log >&2; exit 1; }
 	@touch $@
 
-strict := -Wall -Wextra -Wpedantic -Werror -fsyntax-only -Iinclude
-lint-headers: | deps-lint ## does each public header compile alone, as C11 and C++17?
+strict := -Wall -Wextra -Wpedantic -Wshadow -Werror -fsyntax-only
+lint-headers: | deps-lint ## does each public header compile alone, in old and new C and C++?
 	@set -e; for header in $(headers:include/%=%); do echo "alone: $$header"; \
-	    for compiler in "gcc -std=c11 -x c" "clang -std=c11 -x c" "g++ -std=c++17 -x c++" "clang++ -std=c++17 -x c++" \
-	        "$(WINDOWS_CC) -std=c11 -x c"; do \
-	        echo "#include <$$header>" | $$compiler $(strict) -; \
+	    for compiler in "gcc -std=c11 -x c" "clang -std=c17 -x c" "g++ -std=c++11 -x c++" "clang++ -std=c++20 -x c++"; do \
+	        echo "#include <$$header>" | $$compiler $(strict) -Iinclude -; \
 	    done; done
+	@set -e; for header in $(filter-out keepmap/compat/%,$(headers:include/%=%)); do \
+	    echo "#include <$$header>" | $(WINDOWS_CC) -std=c11 -x c $(strict) -Iinclude -; \
+	    done
 
 lint-exports: $(BUILD)/libkeepmap.so $(BUILD)/windows/keepmap.dll ## are the exported names the declared ones?
 	tools/check-exports $^
@@ -334,26 +377,27 @@ format: | deps-lint ## formats the C files
 INSTALL ?= install
 man_dir = $(PREFIX)/share/man/man$(subst .,,$(suffix $(1)))
 public_headers := $(headers:include/%=%)
+pc_files := $(patsubst tools/packaging/%.in,$(BUILD)/%,$(wildcard tools/packaging/*.pc.in))
 
 .PHONY: install uninstall
-install: all $(BUILD)/keepmap.pc ## library, headers, command, manual pages, pkg-config file under DESTDIR/PREFIX
+install: all $(pc_files) ## library, headers, command, manual pages, pkg-config file under DESTDIR/PREFIX
 	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
 	$(INSTALL) -m 644 $(BUILD)/libkeepmap.a $(DESTDIR)$(LIBDIR)/
 	$(INSTALL) -m 755 $(BUILD)/libkeepmap.so.$(VERSION) $(DESTDIR)$(LIBDIR)/
 	ln -sf libkeepmap.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libkeepmap.so
 	$(INSTALL) -m 755 $(BUILD)/keepmap $(DESTDIR)$(PREFIX)/bin/
-	$(INSTALL) -m 644 $(BUILD)/keepmap.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
+	$(INSTALL) -m 644 $(pc_files) $(DESTDIR)$(LIBDIR)/pkgconfig/
 	$(foreach h,$(public_headers),$(INSTALL) -D -m 644 include/$(h) $(DESTDIR)$(PREFIX)/include/$(h) &&) true
 	$(foreach m,$(man),$(INSTALL) -D -m 644 $(m) $(DESTDIR)$(call man_dir,$(m))/$(notdir $(m)) &&) true
 
 uninstall: ## removes what install put there
-	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libkeepmap.a libkeepmap.so $(SONAME) libkeepmap.so.$(VERSION) pkgconfig/keepmap.pc)
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libkeepmap.a libkeepmap.so $(SONAME) libkeepmap.so.$(VERSION) $(addprefix pkgconfig/,$(notdir $(pc_files))))
 	rm -f $(DESTDIR)$(PREFIX)/bin/keepmap $(addprefix $(DESTDIR)$(PREFIX)/include/,$(public_headers))
 	rm -f $(foreach m,$(man),$(DESTDIR)$(call man_dir,$(m))/$(notdir $(m)))
 	rmdir $(DESTDIR)$(PREFIX)/include/keepmap/compat $(DESTDIR)$(PREFIX)/include/keepmap 2>/dev/null || true
 
-$(BUILD)/keepmap.pc: tools/packaging/keepmap.pc.in include/keepmap.h always
+$(pc_files): $(BUILD)/%.pc: tools/packaging/%.pc.in include/keepmap.h always
 	@mkdir -p $(@D)
 	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
 

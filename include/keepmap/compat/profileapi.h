@@ -1,0 +1,9 @@
+/*
+ * profileapi.h - a part of windows.h that newer programs include by itself: here the whole.
+ */
+#if defined(_WIN32)
+#pragma GCC system_header /* #include_next is an extension */
+#include_next <profileapi.h>
+#else
+#include "windows.h"
+#endif

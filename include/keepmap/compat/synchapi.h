@@ -1,0 +1,9 @@
+/*
+ * synchapi.h - a part of windows.h that newer programs include by itself: here the whole.
+ */
+#if defined(_WIN32)
+#pragma GCC system_header /* #include_next is an extension */
+#include_next <synchapi.h>
+#else
+#include "windows.h"
+#endif
