@@ -8,31 +8,43 @@
 
 #include <keepmap.h>
 
+typedef enum value_kind { NO_VALUE, SIZE, NUMBER, TEXT } value_kind;
+
 struct option {
     unsigned bit;
+    value_kind kind;
     const char *name;  /* without the dashes */
-    const char *value; /* what stands for its value in help; NULL: it takes none */
+    const char *value; /* what stands for its value in help */
     const char *help;
 };
 
 static const struct option known[] = {
-    {OPTION_SIZE, "size", "N", "--size N      the size in bytes; k M G T are powers of 1024"},
-    {OPTION_OFFSET, "offset", "N", "--offset N    begin at this byte (default 0)"},
-    {OPTION_LENGTH, "length", "N", "--length N    this many bytes (default: to the end)"},
-    {OPTION_SPARSE, "sparse", NULL, "--sparse      do not allocate disk for what is added"},
-    {OPTION_FORCE, "force", NULL, "--force       replace an existing target"},
-    {OPTION_HEX, "hex", NULL, "--hex         offsets, hexadecimal bytes and text"},
-    {OPTION_JSON, "json", NULL, "--json        one JSON object instead of text"},
-    {OPTION_HELP, "help", NULL, "--help        this text"},
+    {OPTION_SIZE, SIZE, "size", "N", "the size in bytes; k M G T are powers of 1024"},
+    {OPTION_OFFSET, SIZE, "offset", "N", "begin at this byte (default 0)"},
+    {OPTION_LENGTH, SIZE, "length", "N", "this many bytes (default: to the end)"},
+    {OPTION_SPARSE, NO_VALUE, "sparse", NULL, "do not allocate disk for what is added"},
+    {OPTION_FORCE, NO_VALUE, "force", NULL, "replace an existing target"},
+    {OPTION_HEX, NO_VALUE, "hex", NULL, "offsets, hexadecimal bytes and text"},
+    {OPTION_SEGMENT, TEXT, "segment", "NAME", "the segment of that name, instead of a file"},
+    {OPTION_MACHINE_WIDE, NO_VALUE, "machine-wide", NULL, "the name is one for all users"},
+    {OPTION_EVERYBODY, NO_VALUE, "everybody", NULL, "other users may read and write it"},
+    {OPTION_FROM, TEXT, "from", "FILE", "filled with this file's bytes"},
+    {OPTION_HOLD, TEXT, "hold", "SECONDS", "let go after that time; \"input\": when input ends"},
+    {OPTION_TYPE, TEXT, "type", "TAG", "what its bytes are: who opens it may ask for that"},
+    {OPTION_TYPE_VERSION, NUMBER, "type-version", "N", "the version of that type (default 0)"},
+    {OPTION_INTERVAL, NUMBER, "interval", "MS", "milliseconds between two looks (default 500)"},
+    {OPTION_COUNT, NUMBER, "count", "N", "end after so many looks (default: never)"},
+    {OPTION_JSON, NO_VALUE, "json", NULL, "one JSON object instead of text"},
+    {OPTION_HELP, NO_VALUE, "help", NULL, "this text"},
 };
 
-#define OPTION_COUNT (sizeof known / sizeof known[0])
+#define OPTIONS_KNOWN (sizeof known / sizeof known[0])
 
 /* The option that `word` begins with, and *value behind its '=', NULL if there is none. */
 static const struct option *option_find(const char *word, unsigned allowed, const char **value) {
     const char *name = word + strlen("--");
     size_t length = strcspn(name, "=");
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
+    for (size_t i = 0; i < OPTIONS_KNOWN; i++) {
         const struct option *candidate = &known[i];
         if (!(candidate->bit & allowed) || strlen(candidate->name) != length ||
             memcmp(candidate->name, name, length) != 0) {
@@ -44,7 +56,9 @@ static const struct option *option_find(const char *word, unsigned allowed, cons
     return NULL;
 }
 
-static uint64_t *option_target(arguments *result, unsigned bit) {
+/* Where the value of an option of that kind goes. */
+
+static uint64_t *size_of(arguments *result, unsigned bit) {
     switch (bit) {
     case OPTION_SIZE:
         return &result->size;
@@ -53,6 +67,63 @@ static uint64_t *option_target(arguments *result, unsigned bit) {
     default:
         return &result->length;
     }
+}
+
+static uint32_t *number_of(arguments *result, unsigned bit) {
+    switch (bit) {
+    case OPTION_TYPE_VERSION:
+        return &result->type_version;
+    case OPTION_INTERVAL:
+        return &result->interval;
+    default:
+        return &result->count;
+    }
+}
+
+static const char **text_of(arguments *result, unsigned bit) {
+    switch (bit) {
+    case OPTION_SEGMENT:
+        return &result->segment;
+    case OPTION_FROM:
+        return &result->from;
+    case OPTION_HOLD:
+        return &result->hold;
+    default:
+        return &result->type;
+    }
+}
+
+static bool take_size(uint64_t *size, const struct option *one, const char *value, char *problem,
+                      size_t problem_size) {
+    if (!size_read(value, size)) {
+        (void)snprintf(problem, problem_size,
+                       "--%s %.200s: not a number of bytes (such as 4096, 64k, 1G) below 2^64",
+                       one->name, value);
+        return false;
+    }
+    /* To the library that size means that none is known: any file would pass a check. */
+    if (one->bit == OPTION_SIZE && *size == KM_SIZE_UNKNOWN) {
+        (void)snprintf(problem, problem_size, "--size %.200s: no file has 2^64 - 1 bytes", value);
+        return false;
+    }
+    return true;
+}
+
+static bool take_value(arguments *result, const struct option *one, const char *value,
+                       char *problem, size_t problem_size) {
+    if (one->kind == SIZE) {
+        return take_size(size_of(result, one->bit), one, value, problem, problem_size);
+    }
+    if (one->kind == TEXT) {
+        *text_of(result, one->bit) = value;
+        return true;
+    }
+    if (!number_read(value, number_of(result, one->bit))) {
+        (void)snprintf(problem, problem_size, "--%s %.200s: not a whole number below 2^32",
+                       one->name, value);
+        return false;
+    }
+    return true;
 }
 
 bool arguments_read(arguments *result, char **words, unsigned allowed, char *problem,
@@ -82,28 +153,16 @@ bool arguments_read(arguments *result, char **words, unsigned allowed, char *pro
             (void)snprintf(problem, problem_size, "no such option: %.200s", word);
             return false;
         }
-        if (!found->value && value) {
+        if (found->kind == NO_VALUE && value) {
             (void)snprintf(problem, problem_size, "--%s takes no value", found->name);
             return false;
         }
-        if (found->value) {
+        if (found->kind != NO_VALUE) {
             if (!value && !*++words) {
                 (void)snprintf(problem, problem_size, "--%s needs a value", found->name);
                 return false;
             }
-            value = value ? value : *words;
-            uint64_t *target = option_target(result, found->bit);
-            if (!size_read(value, target)) {
-                (void)snprintf(
-                    problem, problem_size,
-                    "--%s %.200s: not a number of bytes (such as 4096, 64k, 1G) below 2^64",
-                    found->name, value);
-                return false;
-            }
-            /* To the library that size means that none is known: any file would pass a check. */
-            if (found->bit == OPTION_SIZE && *target == KM_SIZE_UNKNOWN) {
-                (void)snprintf(problem, problem_size, "--size %.200s: no file has 2^64 - 1 bytes",
-                               value);
+            if (!take_value(result, found, value ? value : *words, problem, problem_size)) {
                 return false;
             }
         }
@@ -144,10 +203,20 @@ bool size_read(const char *text, uint64_t *size) {
     return true;
 }
 
+bool number_read(const char *text, uint32_t *number) {
+    uint64_t value = 0;
+    if (text[strspn(text, "0123456789")] != '\0' || !size_read(text, &value) ||
+        value > UINT32_MAX) {
+        return false;
+    }
+    *number = (uint32_t)value;
+    return true;
+}
+
 void options_usage(char *text, size_t text_size, unsigned options, unsigned required) {
     size_t used = 0;
     text[0] = '\0';
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
+    for (size_t i = 0; i < OPTIONS_KNOWN; i++) {
         const struct option *one = &known[i];
         if (!(one->bit & options)) {
             continue;
@@ -164,9 +233,12 @@ void options_usage(char *text, size_t text_size, unsigned options, unsigned requ
 }
 
 void options_help(unsigned options) {
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
+    for (size_t i = 0; i < OPTIONS_KNOWN; i++) {
         if (known[i].bit & options) {
-            printf("  %s\n", known[i].help);
+            char words[32];
+            (void)snprintf(words, sizeof words, "--%s %s", known[i].name,
+                           known[i].value ? known[i].value : "");
+            printf("  %-18s %s\n", words, known[i].help);
         }
     }
 }

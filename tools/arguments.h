@@ -16,6 +16,15 @@
 #define OPTION_SPARSE 0x0020u
 #define OPTION_FORCE 0x0040u
 #define OPTION_HEX 0x0080u
+#define OPTION_SEGMENT 0x0100u
+#define OPTION_MACHINE_WIDE 0x0200u
+#define OPTION_FROM 0x0400u
+#define OPTION_HOLD 0x0800u
+#define OPTION_TYPE 0x1000u
+#define OPTION_TYPE_VERSION 0x2000u
+#define OPTION_INTERVAL 0x4000u
+#define OPTION_COUNT 0x8000u
+#define OPTION_EVERYBODY 0x10000u
 #define OPTIONS_OF_ALL (OPTION_HELP | OPTION_JSON)
 
 #define OPERANDS_AT_MOST 2
@@ -25,6 +34,13 @@ typedef struct arguments {
     uint64_t size;
     uint64_t offset;
     uint64_t length;
+    uint32_t type_version;
+    uint32_t interval;   /* milliseconds */
+    uint32_t count;      /* looks */
+    const char *segment; /* of these, NULL: not given */
+    const char *from;
+    const char *hold;
+    const char *type;
     const char *operands[OPERANDS_AT_MOST];
     int operand_count; /* may be larger: only the first are kept */
 } arguments;
@@ -32,7 +48,7 @@ typedef struct arguments {
 /*
  * Reads words up to a NULL. Options are --name, --name VALUE or --name=VALUE, anywhere before a
  * "--"; a lone "-" is an operand. An option outside `allowed`, a value missing, unasked for or
- * malformed, a size of 2^64 - 1: false, with the reason in `problem`.
+ * malformed, a size of 2^64 - 1, a number of 2^32 or more: false, with the reason in `problem`.
  */
 bool arguments_read(arguments *result, char **words, unsigned allowed, char *problem,
                     size_t problem_size);
@@ -42,6 +58,9 @@ bool arguments_read(arguments *result, char **words, unsigned allowed, char *pro
  * 1024) behind it. false: anything else, or more than 64 bits hold.
  */
 bool size_read(const char *text, uint64_t *size);
+
+/* A decimal number below 2^32. */
+bool number_read(const char *text, uint32_t *number);
 
 /* Writes the options in `options` as they stand in a usage line, optional ones in brackets. */
 void options_usage(char *text, size_t text_size, unsigned options, unsigned required);

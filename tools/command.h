@@ -16,9 +16,9 @@
 typedef struct verb {
     const char *name;
     const char *operands; /* as in the usage line: "SOURCE TARGET" */
-    int operand_count;
-    unsigned options;  /* OPTION_* it takes besides those that all take */
-    unsigned required; /* those it cannot do without */
+    int operand_count;    /* OPTION_SEGMENT stands for the first of them */
+    unsigned options;     /* OPTION_* it takes besides those that all take */
+    unsigned required;    /* those it cannot do without */
     const char *summary;
     const char *details; /* more for --help, whole lines */
     int (*run)(output *out, const arguments *given);
@@ -32,5 +32,11 @@ int verb_check(output *out, const arguments *given);
 int verb_fits(output *out, const arguments *given);
 int verb_cat(output *out, const arguments *given);
 int verb_copy(output *out, const arguments *given);
+int verb_segment(output *out, const arguments *given);
+int verb_watch(output *out, const arguments *given);
+int verb_ls(output *out, const arguments *given);
+
+/* What info says with OPTION_SEGMENT (verb_segment.c). */
+int info_segment(output *out, const arguments *given);
 
 #endif /* TOOLS_COMMAND_H */

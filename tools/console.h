@@ -32,6 +32,22 @@ uint64_t console_milliseconds(void);
 void console_catch_interrupt(void);
 bool console_interrupted(void);
 
+typedef enum console_event {
+    CONSOLE_TIME,        /* that time is over */
+    CONSOLE_INTERRUPTED, /* see console_catch_interrupt, which comes first */
+    CONSOLE_INPUT_ENDED,
+} console_event;
+
+#define CONSOLE_FOREVER UINT64_MAX
+
+/* Waits so long, until interrupted, or, with `input`, until standard input, whatever it brings, has
+ * ended. */
+console_event console_wait(uint64_t milliseconds, bool input);
+
+/* The size of the terminal that standard output is. false: it is none, or none that can move its
+ * cursor. */
+bool console_screen(unsigned *columns, unsigned *rows);
+
 /*
  * Once everything is cleaned up, ends the process the way the noted interruption would have, so
  * that a shell sees it; returns where there is no such way, or nothing was noted.

@@ -3,10 +3,13 @@
  */
 #include "console.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -61,9 +64,11 @@ static void note(int signal_number) {
     interrupted_by = signal_number;
 }
 
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+#define SIGNAL_COUNT (sizeof signals / sizeof signals[0])
+
 void console_catch_interrupt(void) {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+    for (size_t i = 0; i < SIGNAL_COUNT; i++) {
         struct sigaction before;
         if (sigaction(signals[i], NULL, &before) != 0 || before.sa_handler == SIG_IGN) {
             continue;
@@ -77,6 +82,68 @@ void console_catch_interrupt(void) {
 
 bool console_interrupted(void) {
     return interrupted_by != 0;
+}
+
+/* false: standard input has ended. */
+static bool swallow_input(void) {
+    char bytes[4096];
+    const ssize_t got = read(STDIN_FILENO, bytes, sizeof bytes);
+    return got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN));
+}
+
+static struct timespec time_until(uint64_t now, uint64_t end) {
+    const uint64_t rest = now < end ? end - now : 0;
+    return (struct timespec){.tv_sec = (time_t)(rest / 1000),
+                             .tv_nsec = (long)(rest % 1000) * 1000000};
+}
+
+/* The signals are let in while we sleep, and only then: none comes between the question whether one
+ * has come and the sleep. */
+static console_event wait_unblocked(uint64_t end, bool input, const sigset_t *unblocked) {
+    struct pollfd from = {.fd = STDIN_FILENO, .events = POLLIN};
+    for (;;) {
+        const uint64_t now = console_milliseconds();
+        const struct timespec rest = time_until(now, end);
+        if (interrupted_by != 0) {
+            return CONSOLE_INTERRUPTED;
+        }
+        if (now >= end) {
+            return CONSOLE_TIME;
+        }
+        const int ready =
+            ppoll(&from, input ? 1 : 0, end == CONSOLE_FOREVER ? NULL : &rest, unblocked);
+        if (ready > 0 && !swallow_input()) {
+            return CONSOLE_INPUT_ENDED;
+        }
+    }
+}
+
+console_event console_wait(uint64_t milliseconds, bool input) {
+    const uint64_t now = console_milliseconds();
+    const uint64_t end =
+        milliseconds < CONSOLE_FOREVER - now ? now + milliseconds : CONSOLE_FOREVER;
+    sigset_t blocked;
+    sigset_t before;
+    (void)sigemptyset(&blocked);
+    for (size_t i = 0; i < SIGNAL_COUNT; i++) {
+        (void)sigaddset(&blocked, signals[i]);
+    }
+    (void)sigprocmask(SIG_BLOCK, &blocked, &before);
+    const console_event event = wait_unblocked(end, input, &before);
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    return event;
+}
+
+bool console_screen(unsigned *columns, unsigned *rows) {
+    struct winsize size;
+    const char *terminal = getenv("TERM");
+    if (!isatty(STDOUT_FILENO) || (terminal && strcmp(terminal, "dumb") == 0)) {
+        return false;
+    }
+    const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    *columns = known ? size.ws_col : 80;
+    *rows = known && size.ws_row > 0 ? size.ws_row : 24;
+    return true;
 }
 
 void console_obey_interrupt(void) {

@@ -12,7 +12,9 @@
 #include <shellapi.h>
 
 static volatile LONG interrupted;
+static HANDLE interruption; /* an event: it has happened */
 static UINT code_page_before;
+static DWORD screen_mode_before;
 
 static void restore_code_page(void) {
     (void)SetConsoleOutputCP(code_page_before);
@@ -96,15 +98,85 @@ static BOOL WINAPI note(DWORD event) {
     if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) {
         return FALSE;
     }
-    return InterlockedExchange(&interrupted, 1) == 0; /* the second time it is obeyed at once */
+    const bool first = InterlockedExchange(&interrupted, 1) == 0;
+    if (interruption) {
+        (void)SetEvent(interruption);
+    }
+    return first; /* the second time it is obeyed at once */
 }
 
 void console_catch_interrupt(void) {
+    if (!interruption) {
+        interruption = CreateEventW(NULL, TRUE, FALSE, NULL);
+    }
     (void)SetConsoleCtrlHandler(note, TRUE);
 }
 
 bool console_interrupted(void) {
     return interrupted != 0;
+}
+
+/* Ends when standard input does, or with the process. */
+static DWORD WINAPI swallow_input(void *unused) {
+    char bytes[4096];
+    DWORD got = 0;
+    (void)unused;
+    while (ReadFile(GetStdHandle(STD_INPUT_HANDLE), bytes, sizeof bytes, &got, NULL) && got > 0) {
+    }
+    return 0;
+}
+
+console_event console_wait(uint64_t milliseconds, bool input) {
+    static HANDLE reader;
+    if (input && !reader) {
+        reader = CreateThread(NULL, 0, swallow_input, NULL, 0, NULL);
+    }
+    const HANDLE events[] = {interruption, reader};
+    const DWORD count = input && reader ? 2 : 1;
+    const uint64_t end = milliseconds < CONSOLE_FOREVER - GetTickCount64()
+                             ? GetTickCount64() + milliseconds
+                             : CONSOLE_FOREVER;
+    for (;;) {
+        const uint64_t now = GetTickCount64();
+        const uint64_t rest = now < end ? end - now : 0;
+        const DWORD step = rest < 60000 ? (DWORD)rest : 60000;
+        if (interrupted) {
+            return CONSOLE_INTERRUPTED;
+        }
+        const DWORD event = WaitForMultipleObjects(count, events, FALSE, step);
+        if (event == WAIT_OBJECT_0 + 1) {
+            return CONSOLE_INPUT_ENDED;
+        }
+        if (event == WAIT_FAILED) { /* no memory for the events: without them, by the clock */
+            Sleep(step < 100 ? step : 100);
+        }
+        if (rest == 0) {
+            return CONSOLE_TIME;
+        }
+    }
+}
+
+static void restore_screen_mode(void) {
+    (void)SetConsoleMode(GetStdHandle(STD_OUTPUT_HANDLE), screen_mode_before);
+}
+
+bool console_screen(unsigned *columns, unsigned *rows) {
+    HANDLE screen = GetStdHandle(STD_OUTPUT_HANDLE);
+    CONSOLE_SCREEN_BUFFER_INFO info;
+    DWORD mode = 0;
+    if (!GetConsoleMode(screen, &mode) || !GetConsoleScreenBufferInfo(screen, &info)) {
+        return false;
+    }
+    if (!(mode & ENABLE_VIRTUAL_TERMINAL_PROCESSING)) {
+        screen_mode_before = mode;
+        if (!SetConsoleMode(screen, mode | ENABLE_VIRTUAL_TERMINAL_PROCESSING) ||
+            atexit(restore_screen_mode) != 0) {
+            return false;
+        }
+    }
+    *columns = (unsigned)(info.srWindow.Right - info.srWindow.Left + 1);
+    *rows = (unsigned)(info.srWindow.Bottom - info.srWindow.Top + 1);
+    return true;
 }
 
 void console_obey_interrupt(void) {

@@ -12,8 +12,10 @@ static const verb verbs[] = {
      "The file appears whole and durable, its disk allocated unless --sparse, or not at all.\n"
      "A file that exists is left alone.\n",
      verb_create},
-    {"info", "FILE", 1, 0, 0, "shows a file's sizes",
-     "What it has, what is allocated of that, and what disk and address space could take.\n",
+    {"info", "FILE", 1, OPTION_SEGMENT | OPTION_MACHINE_WIDE, 0,
+     "shows the sizes of a file or segment",
+     "What it has, what is allocated of that, and what disk and address space could take. Of a\n"
+     "segment also its type, and when it was made by which process.\n",
      verb_info},
     {"check", "FILE", 1, OPTION_SIZE, 0,
      "is the file as long as it must be, and is there room for it?",
@@ -32,22 +34,49 @@ static const verb verbs[] = {
      "A range that the file does not have is an error, and so is a file cut short meanwhile.\n"
      "With --json the bytes are the member \"hex\", two digits each.\n",
      verb_cat},
-    {"copy", "SOURCE TARGET", 2, OPTION_FORCE, 0, "makes a plain copy",
+    {"copy", "SOURCE TARGET", 2, OPTION_FORCE | OPTION_SEGMENT | OPTION_MACHINE_WIDE, 0,
+     "makes a plain copy of a file or segment",
      "The copy appears whole and durable, or not at all. Holes stay holes; blocks are shared\n"
      "where the file system can. Ctrl-C leaves nothing behind.\n",
      verb_copy},
+    {"segment", "NAME", 1,
+     OPTION_FROM | OPTION_SIZE | OPTION_TYPE | OPTION_TYPE_VERSION | OPTION_MACHINE_WIDE |
+         OPTION_EVERYBODY | OPTION_HOLD,
+     0, "makes a segment and keeps it alive",
+     "Of --size bytes, of as many as --from's file has, or of both: then the rest is zeros. It\n"
+     "prints \"ready\" when others can open it, and holds it until Ctrl-C, or what --hold says; "
+     "it\n"
+     "lives on while others hold it. What ended by Ctrl-C has ended well.\n",
+     verb_segment},
+    {"watch", "NAME", 1,
+     OPTION_INTERVAL | OPTION_COUNT | OPTION_OFFSET | OPTION_LENGTH | OPTION_MACHINE_WIDE, 0,
+     "shows a segment's bytes changing",
+     "On a terminal all of them, as far as it has room, those changed since the last look marked.\n"
+     "Elsewhere a line for each range that has changed: offset, length, bytes. It holds the "
+     "segment\n"
+     "only while looking, and ends with it, or by Ctrl-C.\n",
+     verb_watch},
+    {"ls", "", 0, 0, 0, "lists the named objects there are, and who holds them",
+     "Sections, events, mutexes and semaphores of this user, and the machine-wide ones (Global\\)\n"
+     "that may be read. ? is what is not known, - what there is not. Holders are processes; of\n"
+     "other users' they may not all be seen: then a ? is behind them.\n",
+     verb_ls},
 };
 
 #define VERB_COUNT (sizeof verbs / sizeof verbs[0])
 
 static void usage_line(FILE *stream, const verb *one) {
-    char options[128];
-    options_usage(options, sizeof options, one->options, one->required);
-    (void)fprintf(stream, "keepmap %s %s%s [--json]\n", one->name, one->operands, options);
+    char options[256];
+    const size_t first = strcspn(one->operands, " ");
+    options_usage(options, sizeof options, one->options & ~OPTION_SEGMENT, one->required);
+    (void)fprintf(stream, "keepmap %s%s%.*s%s%s%s [--json]\n", one->name,
+                  one->operand_count ? " " : "", (int)first, one->operands,
+                  one->options & OPTION_SEGMENT ? "|--segment NAME" : "", one->operands + first,
+                  options);
 }
 
 static void help(FILE *stream) {
-    (void)fputs("keepmap: memory-mapped files that last\n\n", stream);
+    (void)fputs("keepmap: memory-mapped files that last, and named shared memory\n\n", stream);
     for (size_t i = 0; i < VERB_COUNT; i++) {
         (void)fprintf(stream, "  keepmap %-7s %-14s %s\n", verbs[i].name, verbs[i].operands,
                       verbs[i].summary);
@@ -87,6 +116,24 @@ static bool wants_json(char **words) {
     return false;
 }
 
+/* --segment takes the first one's place. false: complained of. */
+static bool has_operands(output *out, const verb *one, const arguments *given) {
+    const char *wanted = one->operands;
+    int count = one->operand_count;
+    if (given->given & OPTION_SEGMENT) {
+        const char *blank = strchr(wanted, ' ');
+        wanted = blank ? blank + 1 : "";
+        count--;
+    }
+    if (given->operand_count == count) {
+        return true;
+    }
+    (void)output_misused(out, "%s %s wanted, %d given: see keepmap %s --help",
+                         count ? wanted : "nothing", count > 1 ? "are" : "is", given->operand_count,
+                         one->name);
+    return false;
+}
+
 static int run_verb(output *out, const verb *one, char **words) {
     char problem[512];
     arguments given = {.given = 0};
@@ -97,10 +144,8 @@ static int run_verb(output *out, const verb *one, char **words) {
         verb_help(one);
         return output_end(out, EXIT_FINE);
     }
-    if (given.operand_count != one->operand_count) {
-        return output_misused(out, "%s %s wanted, %d given: see keepmap %s --help", one->operands,
-                              one->operand_count == 1 ? "is" : "are", given.operand_count,
-                              one->name);
+    if (!has_operands(out, one, &given)) {
+        return EXIT_MISUSE;
     }
     unsigned missing = one->required & ~given.given;
     if (missing) {

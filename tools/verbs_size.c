@@ -37,6 +37,12 @@ static void report_text(const char *path, const km_size_report *report) {
 
 /* A report may come with any verdict; without one the check itself has failed. */
 int verb_info(output *out, const arguments *given) {
+    if (given->given & OPTION_SEGMENT) {
+        return info_segment(out, given);
+    }
+    if (given->given & OPTION_MACHINE_WIDE) {
+        return output_misused(out, "--machine-wide needs --segment: see keepmap info --help");
+    }
     const char *path = given->operands[0];
     km_size_report report = NOT_FILLED;
     km_status status = km_check_file(path, KM_SIZE_UNKNOWN, &report);

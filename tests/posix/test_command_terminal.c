@@ -221,6 +221,29 @@ static void ctrl_c_ends_a_copy_and_leaves_nothing(void **state) {
     assert_int_equal(scratch_size("out"), 0);
 }
 
+static void ctrl_c_ends_the_filling_of_a_segment_and_leaves_none(void **state) {
+    char name[64];
+    (void)state;
+    (void)snprintf(name, sizeof name, "terminal-filled-%ld", (long)getpid());
+    scratch_file("filling", 3 << 20, 1);
+    terminal stopped = terminal_open(80);
+    streams of = {open_to_write("out"), stopped.slave, stopped.slave, 0};
+    assert_int_equal(tcflow(stopped.slave, TCOOFF), 0);
+
+    pid_t id = start(&of, TOOL_WORDS("segment", name, "--from", "filling"));
+    wait_until(id, SIGINT, true);
+    assert_int_equal(write(stopped.master, "\x03", 1), 1); /* Ctrl-C */
+    wait_until(id, SIGINT, false);
+    assert_int_equal(tcflow(stopped.slave, TCOON), 0);
+    assert_int_equal(finish(id), 128 + SIGINT);
+    (void)close(of.out);
+
+    const char *text = terminal_end(&stopped);
+    assert_non_null(strstr(text, "keepmap segment: filling it from \"filling\" was cancelled"));
+    assert_int_equal(scratch_size("out"), 0);
+    tool_failed_json(TOOL("info", "--segment", name, "--json"), TOOL_REFUSED, "KM_E_NOT_FOUND");
+}
+
 static void a_polite_end_leaves_an_old_target_alone(void **state) {
     (void)state;
     scratch_file("polite", 3 << 20, 1);
@@ -348,6 +371,7 @@ int main(void) {
         cmocka_unit_test(json_shows_no_bar),
         cmocka_unit_test(a_pipe_shows_no_bar),
         cmocka_unit_test(ctrl_c_ends_a_copy_and_leaves_nothing),
+        cmocka_unit_test(ctrl_c_ends_the_filling_of_a_segment_and_leaves_none),
         cmocka_unit_test(a_polite_end_leaves_an_old_target_alone),
         cmocka_unit_test(what_the_starter_ignores_stays_ignored),
         cmocka_unit_test(a_full_disk_under_standard_output_is_an_error),
