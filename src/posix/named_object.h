@@ -60,7 +60,7 @@ typedef struct kmw_object_header {
 /* An object's hold on its name. All zero but descriptor -1: it has none. */
 typedef struct kmw_named {
     int descriptor; /* locked shared; -1: no name */
-    int directory; /* that the file lies in: never closed by keepmap */
+    int directory;  /* that the file lies in: never closed by keepmap */
     kmw_object_file file;
     dev_t device;
     ino_t inode;
