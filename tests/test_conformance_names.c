@@ -130,7 +130,8 @@ static void two_unnamed_sections_are_two(void **state) {
         ask_fact("last error", GetLastError(), 0);
         char *first = map(one, FILE_MAP_WRITE, 0);
         const char *second = map(other, FILE_MAP_READ, 0);
-        assert_true(first != NULL && second != NULL);
+        assert_non_null(first);
+        assert_non_null(second);
         first[0] = 1;
         ask_fact("byte 0 of the other", (uint64_t)second[0], 0);
         UnmapViewOfFile(first);
@@ -309,8 +310,8 @@ static void a_name_in_use_by_a_file_s_section_gives_that_file(void **state) {
     HANDLE third = OpenFileMappingA(FILE_MAP_ALL_ACCESS, FALSE, name);
     char *here = map(second, FILE_MAP_WRITE, 0);
     char *there = map(third, FILE_MAP_WRITE, 0);
-    ask_fact("both can be mapped", here != NULL && there != NULL, 1);
-    assert_true(here != NULL && there != NULL);
+    assert_non_null(here);
+    assert_non_null(there);
     ask_fact("byte 4999 here", (unsigned char)here[4999], scratch_byte(4999, 1));
     here[7] = 'h';
     ask_fact("what is stored here is there", (uint64_t)there[7], 'h');

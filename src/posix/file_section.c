@@ -122,14 +122,15 @@ static void path_of(const kmw_file *file, kmw_path *path) {
         return;
     }
     char *resolved = file->path != NULL ? realpath(file->path, NULL) : NULL;
+    const size_t needed = resolved != NULL ? strlen(resolved) + 1 : 0;
     path->text[0] = '\0';
-    if (resolved != NULL && strlen(resolved) < sizeof path->text) {
-        strcpy(path->text, resolved);
+    if (needed > 0 && needed <= sizeof path->text) {
+        memcpy(path->text, resolved, needed);
     }
     free(resolved);
 }
 
-DWORD kmw_file_record_make(HANDLE handle, kmw_file_record **made, size_t *length) {
+DWORD kmw_file_record_make(HANDLE handle, kmw_file_record **record, size_t *length) {
     kmw_path path;
     kmw_file *file = NULL;
     kmw_use use = kmw_file_use(handle, 0, &file);
@@ -138,16 +139,16 @@ DWORD kmw_file_record_make(HANDLE handle, kmw_file_record **made, size_t *length
     }
     path_of(file, &path);
     const size_t path_length = strlen(path.text) + 1;
-    kmw_file_record *record = malloc(sizeof *record + path_length);
-    if (record != NULL) {
-        *record = (kmw_file_record){
+    kmw_file_record *made = malloc(sizeof *made + path_length);
+    if (made != NULL) {
+        *made = (kmw_file_record){
             .device = file->device, .inode = file->inode, .path_length = (uint32_t)path_length};
-        memcpy(record + 1, path.text, path_length);
-        *made = record;
-        *length = sizeof *record + path_length;
+        memcpy(made + 1, path.text, path_length);
+        *record = made;
+        *length = sizeof *made + path_length;
     }
     kmw_use_end(use);
-    return record != NULL ? ERROR_SUCCESS : ERROR_NOT_ENOUGH_MEMORY;
+    return made != NULL ? ERROR_SUCCESS : ERROR_NOT_ENOUGH_MEMORY;
 }
 
 static DWORD read_record(const kmw_named *named, kmw_file_record *record, kmw_path *path) {

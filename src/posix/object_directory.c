@@ -181,7 +181,7 @@ static DWORD look_again(const kept *record, bool global, uid_t user, bool *same)
 }
 
 DWORD kmw_object_directory(bool global, bool make, int *directory) {
-    kept found;
+    kept found = {.descriptor = -1};
     bool same = false;
     DWORD error = ERROR_SUCCESS;
     const uid_t user = geteuid();

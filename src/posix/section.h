@@ -74,7 +74,7 @@ typedef struct kmw_file_record {
 } kmw_file_record;
 
 /* The record of the file behind a handle. ERROR_INVALID_HANDLE if there is none. Free it. */
-DWORD kmw_file_record_make(HANDLE file, kmw_file_record **record, size_t *length);
+DWORD kmw_file_record_make(HANDLE handle, kmw_file_record **record, size_t *length);
 /* The section of the object, over the file that its record leads to. */
 DWORD kmw_file_section_open(const kmw_named *named, kmw_section **made);
 

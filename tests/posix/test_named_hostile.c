@@ -103,7 +103,7 @@ static pid_t start_user(uid_t user, bool (*part)(const kmw_object_name *name),
     const pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        word = setgid(user) == 0 && setuid(user) == 0 && part(name);
+        word = setgid(user) == 0 && setuid(user) == 0 && part(name) ? 1 : 0;
         if (write(ready[1], &word, 1) == 1) {
             pause();
         }
@@ -238,7 +238,8 @@ static void a_file_with_two_names_is_no_object_yet(void **state) {
     need_room();
     name_it("Global\\two names", &name, &path);
     kmw_path second = path;
-    strcat(second.text, ".second");
+    const size_t length = strlen(path.text);
+    (void)snprintf(second.text + length, sizeof second.text - length, ".second");
     kmw_named named = make(&name, false);
     assert_int_equal(link(path.text, second.text), 0);
     assert_int_equal(try_open(&name), ERROR_FILE_NOT_FOUND);
@@ -280,7 +281,7 @@ static void what_is_no_regular_file_is_refused_without_waiting(void **state) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(strlen(path.text) < sizeof address.sun_path);
-    strcpy(address.sun_path, path.text);
+    memcpy(address.sun_path, path.text, strlen(path.text) + 1);
     assert_int_equal(bind(server, (const struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(try_open(&name), ERROR_INVALID_DATA);
     assert_int_equal(try_create(&name), ERROR_INVALID_DATA);

@@ -287,7 +287,7 @@ static pid_t holder(const kmw_object_name *name) {
     assert_true(child >= 0);
     if (child == 0) {
         const kmw_named named = create(name, false);
-        word = named.descriptor >= 0;
+        word = named.descriptor >= 0 ? 1 : 0;
         if (write(ready[1], &word, 1) == 1) {
             pause();
         }

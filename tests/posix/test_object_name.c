@@ -131,9 +131,9 @@ static void a_name_may_have_259_units(void **state) {
     assert_int_equal(refusal(text), ERROR_FILENAME_EXCED_RANGE);
     /* Units, not bytes: the euro sign is one of the first and three of the second. */
     for (size_t i = 0; i < 260; ++i) {
-        memcpy(text + 3 * i, "\xE2\x82\xAC", 3);
+        memcpy(&text[3 * i], "\xE2\x82\xAC", 3);
     }
-    text[3 * 259] = '\0';
+    text[777] = '\0';
     assert_int_equal(refusal(text), ERROR_SUCCESS);
     for (size_t i = 0; i < 260; ++i) {
         wide[i] = 0x20AC;
