@@ -17,6 +17,7 @@
 
 #include "file.h"
 #include "file_facts.h"
+#include "fork_gate.h"
 #include "last_error.h"
 #include "sharing.h"
 #include "text.h"
@@ -391,7 +392,7 @@ static bool inherits(const SECURITY_ATTRIBUTES *security) {
     return security != NULL && security->bInheritHandle;
 }
 
-static HANDLE create_file(creation *request) {
+static HANDLE create_file_gated(creation *request) {
     HANDLE handle = INVALID_HANDLE_VALUE;
     bool created = false;
     bool most = request->access & MAXIMUM_ALLOWED;
@@ -411,6 +412,13 @@ static HANDLE create_file(creation *request) {
     }
     bool tells = request->disposition == CREATE_ALWAYS || request->disposition == OPEN_ALWAYS;
     SetLastError(tells && !created ? ERROR_ALREADY_EXISTS : ERROR_SUCCESS);
+    return handle;
+}
+
+static HANDLE create_file(creation *request) {
+    kmw_fork_gate_close();
+    HANDLE handle = create_file_gated(request);
+    kmw_fork_gate_open();
     return handle;
 }
 

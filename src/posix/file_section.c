@@ -162,39 +162,58 @@ static DWORD read_record(const kmw_named *named, kmw_file_record *record, kmw_pa
         return error;
     }
     memcpy(record, bytes, sizeof *record);
-    if (record->path_length != length - sizeof *record || bytes[length - 1] != '\0') {
+    if (record->path_length == 0 || record->path_length != length - sizeof *record ||
+        bytes[length - 1] != '\0') {
         return ERROR_INVALID_DATA;
     }
     memcpy(path->text, bytes + sizeof *record, record->path_length);
     return path->text[0] == '/' ? ERROR_SUCCESS : ERROR_FILE_NOT_FOUND;
 }
 
-static DWORD open_recorded(const kmw_named *named, int open_flags, int *descriptor,
-                           struct stat *facts, kmw_path *path) {
-    kmw_file_record record;
-    DWORD error = read_record(named, &record, path);
-    if (error != ERROR_SUCCESS) {
-        return error;
-    }
-    const int opened = open(path->text, open_flags);
-    if (opened < 0) {
+/* What the path leads to, looked at without being opened: opening a device can be an act. */
+static DWORD find_recorded(const kmw_named *named, const kmw_path *path,
+                           const kmw_file_record *record, int *found, struct stat *facts) {
+    const int descriptor = open(path->text, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (descriptor < 0) {
         return errno == ELOOP || errno == ENOTDIR ? ERROR_FILE_NOT_FOUND
                                                   : kmw_error_of_errno(errno);
     }
-    if (fstat(opened, facts) != 0) {
+    DWORD error = ERROR_SUCCESS;
+    if (fstat(descriptor, facts) != 0) {
         error = kmw_error_of_errno(errno);
-    } else if (!S_ISREG(facts->st_mode) || facts->st_dev != record.device ||
-               facts->st_ino != record.inode) {
+    } else if (!S_ISREG(facts->st_mode) || facts->st_dev != record->device ||
+               facts->st_ino != record->inode) {
         error = ERROR_FILE_NOT_FOUND;
     } else if (named->owner != geteuid() && named->owner != 0 && named->owner != facts->st_uid) {
         error = ERROR_ACCESS_DENIED;
     }
     if (error != ERROR_SUCCESS) {
-        close(opened);
+        close(descriptor);
         return error;
     }
-    *descriptor = opened;
+    *found = descriptor;
     return ERROR_SUCCESS;
+}
+
+static DWORD open_recorded(const kmw_named *named, int open_flags, int *descriptor,
+                           struct stat *facts, kmw_path *path) {
+    char proc[64];
+    int found = -1;
+    kmw_file_record record;
+    DWORD error = read_record(named, &record, path);
+    if (error == ERROR_SUCCESS) {
+        error = find_recorded(named, path, &record, &found, facts);
+    }
+    if (error != ERROR_SUCCESS) {
+        return error;
+    }
+    (void)snprintf(proc, sizeof proc, "/proc/self/fd/%d", found);
+    *descriptor = open(proc, open_flags);
+    if (*descriptor < 0) {
+        error = kmw_error_of_errno(errno);
+    }
+    close(found);
+    return error;
 }
 
 /* The file as the section has it open: nobody has a handle, so it claims nothing. */
@@ -203,7 +222,7 @@ static DWORD open_file(const kmw_named *named, DWORD protection, kmw_file **made
     struct stat facts;
     int descriptor = -1;
     const int open_flags = (kmw_section_is_writable(protection) ? O_RDWR : O_RDONLY) | O_CLOEXEC |
-                           O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+                           O_NONBLOCK | O_NOCTTY;
     DWORD error = open_recorded(named, open_flags, &descriptor, &facts, &path);
     if (error != ERROR_SUCCESS) {
         return error;

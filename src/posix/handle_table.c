@@ -25,6 +25,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "file_mutexes.h"
+#include "fork_gate.h"
 #include "last_error.h"
 
 enum {
@@ -184,18 +186,18 @@ static void after_fork_in_parent(void) {
 
 static void slot_vacate(unsigned index);
 
-/* The threads that were using handles in the parent do not exist here, and never end their use. */
+/*
+ * The threads that were using handles in the parent do not exist here, and never end their use; nor
+ * do those that were about to let a closed one go.
+ */
 static void after_fork_in_child(void) {
     unsigned made = slots_made;
     pthread_mutex_unlock(&table_mutex);
     for (unsigned index = 1; index < made; index++) {
         slot *at = slot_at(index);
         uint32_t state = atomic_load_explicit(&at->state, memory_order_relaxed);
-        if ((state & USERS) == 0) {
-            continue;
-        }
         atomic_store_explicit(&at->state, state & ~USERS, memory_order_relaxed);
-        if (!(state & IS_OPEN)) {
+        if (!(state & IS_OPEN) && at->object != NULL) {
             slot_vacate(index);
         }
     }
@@ -205,6 +207,7 @@ static void watch_forks(void) {
     /* Without memory for it, a fork in the middle of an open or a close is not safe; nothing else
      * depends on it. */
     (void)pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    kmw_fork_gate_watch();
 }
 
 /* ---- Opening, using, closing ---- */
@@ -241,6 +244,7 @@ HANDLE kmw_handle_open(kmw_object *object, DWORD access, bool inherit) {
 
 /* Of a closed slot whose last user has gone. */
 static void slot_vacate(unsigned index) {
+    kmw_fork_gate_close();
     slot *at = slot_at(index);
     kmw_object *object = at->object;
     at->object = NULL;
@@ -254,6 +258,7 @@ static void slot_vacate(unsigned index) {
     DWORD error = GetLastError();
     object_drop_handle(object);
     SetLastError(error);
+    kmw_fork_gate_open();
 }
 
 static void end_use(unsigned index) {
@@ -273,7 +278,10 @@ kmw_use kmw_use_begin(HANDLE handle, kmw_kind kind) {
         kmw_fail(ERROR_INVALID_HANDLE);
         return (kmw_use){0};
     }
-    kmw_use use = {.object = at->object, .access = at->access, .slot = index};
+    kmw_use use = {.object = at->object,
+                   .access = at->access,
+                   .slot = index,
+                   .generation = kmw_fork_generation()};
     if (kind != KMW_ANY && use.object->class->kind != kind) {
         end_use(index);
         kmw_fail(ERROR_INVALID_HANDLE);
@@ -282,8 +290,12 @@ kmw_use kmw_use_begin(HANDLE handle, kmw_kind kind) {
     return use;
 }
 
+/* A thread that forked while it was using one has it in both processes; here it was ended for it.
+ */
 void kmw_use_end(kmw_use use) {
-    end_use(use.slot);
+    if (use.generation == kmw_fork_generation()) {
+        end_use(use.slot);
+    }
 }
 
 BOOL kmw_handle_close(HANDLE handle, bool forced) {

@@ -61,6 +61,7 @@ typedef struct kmw_use {
     kmw_object *object; /* NULL: no such handle */
     DWORD access;
     unsigned slot;
+    unsigned generation; /* of forks: one begun in a parent has ended here */
 } kmw_use;
 
 /*

@@ -166,22 +166,27 @@ static DWORD mark_own(int descriptor, bool writable, struct stat *facts) {
  * read-only, say) is mapped through the handle's description: the handle's right counts, and only
  * the handle itself is then not kept from cutting the file.
  */
-static DWORD open_marked(const kmw_file *file, bool writable, int *descriptor, struct stat *facts) {
+static DWORD open_marked(const kmw_file *file, bool writable, int *marked, struct stat *facts) {
     const int open_flags = writable ? O_RDWR : O_RDONLY;
-    *descriptor = kmw_file_open_again(file, KMW_BY_PATH, open_flags);
-    DWORD error = mark_own(*descriptor, writable, facts);
+    int descriptor = kmw_file_open_again(file, KMW_BY_PATH, open_flags);
+    DWORD error = mark_own(descriptor, writable, facts);
     if (error == ERROR_SUCCESS && kmw_file_is(file, facts)) {
+        *marked = descriptor;
         return ERROR_SUCCESS;
     }
     if (error == ERROR_SUCCESS) {
-        close(*descriptor);
+        close(descriptor);
     }
-    *descriptor = kmw_file_open_again(file, KMW_BY_DESCRIPTOR, open_flags);
-    if (*descriptor < 0 && (errno == EACCES || errno == EPERM) &&
+    descriptor = kmw_file_open_again(file, KMW_BY_DESCRIPTOR, open_flags);
+    if (descriptor < 0 && (errno == EACCES || errno == EPERM) &&
         (writable ? file->writable && file->readable : file->readable)) {
-        *descriptor = fcntl(file->descriptor, F_DUPFD_CLOEXEC, 0);
+        descriptor = fcntl(file->descriptor, F_DUPFD_CLOEXEC, 0);
     }
-    return mark_own(*descriptor, writable, facts);
+    error = mark_own(descriptor, writable, facts);
+    if (error == ERROR_SUCCESS) {
+        *marked = descriptor;
+    }
+    return error;
 }
 
 /* ---- Beginning and ending ---- */
@@ -201,7 +206,9 @@ DWORD kmw_mark_begin(kmw_file *file, bool writable, int *descriptor, struct stat
         error = kmw_error_of_errno(errno);
         kmw_mark_end(file, writable, file->descriptor);
     }
-    *descriptor = file->descriptor;
+    if (error == ERROR_SUCCESS) {
+        *descriptor = file->descriptor;
+    }
     return error;
 }
 

@@ -32,7 +32,7 @@ typedef struct kmw_room {
 
 /* Kept back of memory and of groups: this much, and one part in KMW_RESERVE_PART of what is free.
  */
-#define KMW_RESERVE ((uint64_t)2 << 20)
+#define KMW_RESERVE ((uint64_t)4 << 20)
 #define KMW_RESERVE_PART ((uint64_t)64)
 
 /* For the file behind `descriptor`: its file system's space and, if that is memory, memory's. */

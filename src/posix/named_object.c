@@ -12,12 +12,15 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "last_error.h"
 #include "object_directory.h"
 #include "object_probe.h"
+#include "section_memory.h"
+#include "signal_hold.h"
 #include "view.h"
 
 /* Names change hands this often in a row only if others make progress each time. */
@@ -31,9 +34,20 @@
 
 static const char magic[8] = {'K', 'E', 'E', 'P', 'M', 'A', 'P', '1'};
 
-/* Programs that see the shared state differently must not share it. */
+/* In UTF-8, three bytes a unit; and the record of a file with its path. Nothing is allocated for
+ * more, whatever a header says. */
+#define LONGEST_NAME (3 * KMW_SECTION_NAME_LIMIT_W)
+#define LONGEST_EXTRA ((size_t)2 * KMW_PATH_SIZE)
+
+#ifdef __GLIBC__
+#define C_LIBRARY 1u
+#else
+#define C_LIBRARY 0u
+#endif
+
+/* Programs that see the shared state differently must not share it: mutexes are the C library's. */
 static uint32_t layout(void) {
-    return (uint32_t)sizeof(pthread_mutex_t) | (uint32_t)sizeof(void *) << 16 |
+    return C_LIBRARY << 31 | (uint32_t)sizeof(pthread_mutex_t) | (uint32_t)sizeof(void *) << 16 |
            (uint32_t)(kmw_page_size() >> 12) << 24;
 }
 
@@ -63,7 +77,8 @@ static bool header_is_sound(const kmw_object_header *header, off_t file_size) {
     const uint64_t text = (uint64_t)KMW_NAME_OFFSET + header->name_length + header->extra_length;
     return memcmp(header->magic, magic, sizeof magic) == 0 && header->layout == layout() &&
            header->kind >= KMW_SECTION && header->kind <= KMW_SEMAPHORE &&
-           header->name_length > 0 && header->data_offset % kmw_page_size() == 0 &&
+           header->name_length > 0 && header->name_length <= LONGEST_NAME &&
+           header->extra_length <= LONGEST_EXTRA && header->data_offset % kmw_page_size() == 0 &&
            header->data_offset >= text && header->data_offset <= size &&
            header->data_size == size - header->data_offset;
 }
@@ -121,7 +136,7 @@ typedef enum found {
     FOUND,   /* and held */
     ABSENT,  /* cleared away just now, or not there */
     CHANGED, /* the name has changed hands meanwhile: look again */
-    PASSING, /* dead, and about to be cleared away; or about to have its name alone */
+    PASSING, /* dead, and about to be cleared away */
     KEPT,    /* dead, but not ours to clear away */
     FAILED,  /* *error says why */
 } found;
@@ -166,7 +181,7 @@ static found examine(int descriptor, const struct stat *facts, const place *at,
     return FOUND;
 }
 
-/* The descriptor is freshly opened, and stays open only if the object was FOUND. */
+/* The descriptor is freshly opened, and locked afterwards or not. */
 static found hold(int descriptor, const place *at, const kmw_object_name *name, kmw_kind kind,
                   kmw_named *named, DWORD *error) {
     switch (kmw_object_probe(descriptor, at->directory, at->file.name)) {
@@ -191,8 +206,8 @@ static found hold(int descriptor, const place *at, const kmw_object_name *name, 
     if (fstat(descriptor, &facts) != 0) {
         return fail(kmw_error_of_errno(errno), error);
     }
-    if (facts.st_nlink != 1) {
-        return facts.st_nlink == 0 ? CHANGED : PASSING;
+    if (!kmw_object_is_at(at->directory, at->file.name, &facts)) {
+        return CHANGED;
     }
     return examine(descriptor, &facts, at, name, kind, named, error);
 }
@@ -201,6 +216,12 @@ static found hold(int descriptor, const place *at, const kmw_object_name *name, 
 static bool is_vacant(const place *at) {
     return faccessat(at->directory, at->file.name, F_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) != 0 &&
            errno == ENOENT;
+}
+
+/* While we had it locked to look at it, its last holder may have closed it, and found it held. */
+static void let_be(int descriptor, const place *at) {
+    (void)kmw_object_probe(descriptor, at->directory, at->file.name);
+    close(descriptor);
 }
 
 static found find(const place *at, const kmw_object_name *name, kmw_kind kind, kmw_named *named,
@@ -220,7 +241,7 @@ static found find(const place *at, const kmw_object_name *name, kmw_kind kind, k
     }
     const found result = hold(descriptor, at, name, kind, named, error);
     if (result != FOUND) {
-        close(descriptor);
+        let_be(descriptor, at);
     }
     return result;
 }
@@ -270,11 +291,17 @@ static void describe(const kmw_object_name *name, const kmw_birth *birth,
     memcpy(header->magic, magic, sizeof magic);
 }
 
-/* 0 or errno. */
-static int write_fully(int descriptor, const void *from, size_t length) {
-    for (size_t done = 0; done < length;) {
-        const ssize_t put =
-            pwrite(descriptor, (const char *)from + done, length - done, (off_t)done);
+/* Writes from the start of the file: `length` bytes, then zeros up to `end`. 0 or errno. */
+static int write_fully(int descriptor, const void *from, size_t length, size_t end) {
+    static const char zeros[KMW_WRITTEN_DATA + 65536];
+    for (size_t done = 0; done < end;) {
+        const size_t head = done < length ? length - done : 0;
+        const size_t rest = end - done - head;
+        const struct iovec parts[] = {
+            {(char *)from + (done < length ? done : length), head},
+            {(char *)zeros, rest < sizeof zeros ? rest : sizeof zeros},
+        };
+        const ssize_t put = pwritev(descriptor, parts, 2, (off_t)done);
         if (put >= 0) {
             done += (size_t)put;
         } else if (errno != EINTR) {
@@ -287,6 +314,9 @@ static int write_fully(int descriptor, const void *from, size_t length) {
 static int write_header(int descriptor, const kmw_object_name *name, const kmw_birth *birth,
                         const kmw_object_header *header) {
     const size_t length = KMW_NAME_OFFSET + name->length + birth->extra_length;
+    const size_t end = birth->data == KMW_DATA_WRITTEN
+                           ? (size_t)(header->data_offset + header->data_size)
+                           : length;
     char small[1024];
     char *text = length <= sizeof small ? small : malloc(length);
     if (text == NULL) {
@@ -298,7 +328,10 @@ static int write_header(int descriptor, const kmw_object_name *name, const kmw_b
     if (birth->extra_length > 0) {
         memcpy(text + KMW_NAME_OFFSET + name->length, birth->extra, birth->extra_length);
     }
-    const int error = write_fully(descriptor, text, length);
+    kmw_signal_hold hold;
+    kmw_signal_hold_begin(&hold, kmw_signal_of_growth());
+    const int error = write_fully(descriptor, text, length, end);
+    kmw_signal_hold_end(&hold);
     if (text != small) {
         free(text);
     }
@@ -306,8 +339,12 @@ static int write_header(int descriptor, const kmw_object_name *name, const kmw_b
 }
 
 DWORD kmw_named_set_exact_size(kmw_named *draft, uint64_t size) {
+    kmw_signal_hold hold;
     draft->header.exact_size = size;
-    const int error = write_fully(draft->descriptor, &draft->header, sizeof draft->header);
+    kmw_signal_hold_begin(&hold, kmw_signal_of_growth());
+    const int error =
+        write_fully(draft->descriptor, &draft->header, sizeof draft->header, sizeof draft->header);
+    kmw_signal_hold_end(&hold);
     return error == 0 ? ERROR_SUCCESS : kmw_error_of_errno(error);
 }
 
@@ -342,11 +379,16 @@ static int fill(int descriptor, const place *at, const kmw_object_name *name,
         return EFBIG;
     }
     error = write_header(descriptor, name, birth, &draft->header);
-    if (error != 0 || (birth->grows && birth->data_size > 0)) {
+    if (error != 0 || (birth->data_size > 0 && birth->data != KMW_DATA_HOLE)) {
         return error;
     }
     const off_t whole = (off_t)(draft->header.data_offset + birth->data_size);
     return kmw_object_set_size(descriptor, whole) ? 0 : errno;
+}
+
+/* Bytes that the object takes, or at least: some do not say how many. */
+static uint64_t size_of(const kmw_birth *birth) {
+    return birth->data_size + kmw_page_size();
 }
 
 /* The draft is an object in all but its name. On failure nothing is left. */
@@ -357,7 +399,8 @@ static DWORD make_draft(const place *at, const kmw_object_name *name, const kmw_
         return kmw_error_of_errno(errno);
     }
     const int failed = fill(descriptor, at, name, birth, draft);
-    DWORD error = failed == 0 ? ERROR_SUCCESS : kmw_error_of_errno(failed);
+    DWORD error = failed == 0 ? ERROR_SUCCESS
+                              : kmw_section_memory_refused(descriptor, failed, size_of(birth));
     if (error == ERROR_SUCCESS && birth->prepare != NULL) {
         error = birth->prepare(draft, birth->arg);
     }
@@ -552,5 +595,9 @@ int kmw_named_reopen(const kmw_named *named) {
         close(descriptor);
     }
     (void)snprintf(proc, sizeof proc, "/proc/self/fd/%d", named->descriptor);
-    return open(proc, O_RDWR | O_CLOEXEC);
+    const int again = open(proc, O_RDWR | O_CLOEXEC);
+    if (again < 0 && errno == ENOENT) {
+        errno = ENOSYS; /* there is no /proc, without which this cannot be had */
+    }
+    return again;
 }

@@ -69,6 +69,8 @@ typedef struct kmw_named {
     kmw_object_header header;
 } kmw_named;
 
+#define KMW_WRITTEN_DATA ((uint64_t)16 << 10)
+
 /* What is to be made, if the name is not taken. */
 typedef struct kmw_birth {
     kmw_kind kind;
@@ -78,9 +80,12 @@ typedef struct kmw_birth {
     uint64_t exact_size; /* of a section */
     const void *extra;
     size_t extra_length;
-    /* prepare makes the file as long as it is to be; else it is so already, of which only the
-     * header's pages are allocated. */
-    bool grows;
+    /*
+     * What there is behind the header before prepare is called: a hole of data_size bytes; nothing,
+     * so that prepare makes the file as long as it is to be; or, for no more than KMW_WRITTEN_DATA
+     * bytes, zeros that are allocated, which cost little beside the header.
+     */
+    enum { KMW_DATA_HOLE, KMW_DATA_MISSING, KMW_DATA_WRITTEN } data;
     /*
      * Makes the new object complete, before anybody can see it. Called at most once. On
      * failure all is undone.
@@ -110,8 +115,8 @@ DWORD kmw_named_open(const kmw_object_name *name, kmw_kind kind, kmw_named *name
 void kmw_named_close(kmw_named *named);
 
 /*
- * The same for one who has a description from kmw_named_reopen, and asks through that whether
- * anybody is left. What nobody holds may stay locked by it.
+ * The same for one who has a description from kmw_named_reopen that no other process shares, and
+ * asks through that whether anybody is left. What nobody holds may stay locked by it.
  */
 void kmw_named_close_through(kmw_named *named, int asker);
 

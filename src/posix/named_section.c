@@ -10,6 +10,7 @@
 #include "last_error.h"
 #include "protection.h"
 #include "section.h"
+#include "section_memory.h"
 #include "view.h"
 
 /* What prepare is given, and gives back. */
@@ -17,12 +18,14 @@ typedef struct making {
     const kmw_section_request *request;
     DWORD record_error; /* of kmw_file_record_make */
     kmw_section *file_section;
+    bool written; /* the bytes are there already */
 } making;
 
 static DWORD prepare_memory(kmw_named *draft, void *arg) {
     const making *work = arg;
     const DWORD error = kmw_section_check_flags(work->request);
-    return error != ERROR_SUCCESS ? error : kmw_memory_section_fill(draft, work->request);
+    return error != ERROR_SUCCESS || work->written ? error
+                                                   : kmw_memory_section_fill(draft, work->request);
 }
 
 /* The section's exact size is known only now. */
@@ -74,6 +77,16 @@ static DWORD create(const kmw_object_name *name, const kmw_birth *birth, making 
     return error;
 }
 
+/* How the bytes of a pagefile-backed section come to be there. */
+static int data_of(const kmw_section_request *request, uint64_t size) {
+    if ((request->flags & SEC_RESERVE) != 0) {
+        return KMW_DATA_HOLE;
+    }
+    const bool plain = size > 0 && (request->flags & SEC_LARGE_PAGES) == 0;
+    return plain && size <= KMW_WRITTEN_DATA && kmw_section_memory_admit(size) ? KMW_DATA_WRITTEN
+                                                                               : KMW_DATA_MISSING;
+}
+
 HANDLE kmw_named_section_create(const kmw_object_name *name, const kmw_section_request *request) {
     making work = {.request = request};
     kmw_file_record *record = NULL;
@@ -85,15 +98,21 @@ HANDLE kmw_named_section_create(const kmw_object_name *name, const kmw_section_r
                        .arg = &work};
     if (kmw_section_is_pagefile_backed(request)) {
         birth.prepare = prepare_memory;
-        birth.grows = (request->flags & SEC_RESERVE) == 0;
         birth.data_size = kmw_memory_section_space(request);
         birth.exact_size = kmw_memory_section_size(request);
+        birth.data = data_of(request, birth.data_size);
     } else {
         birth.prepare = prepare_file;
         work.record_error = kmw_file_record_make(request->file, &record, &birth.extra_length);
         birth.extra = record;
     }
-    const DWORD error = create(name, &birth, &work, &section, &existed);
+    work.written = birth.data == KMW_DATA_WRITTEN;
+    DWORD error = create(name, &birth, &work, &section, &existed);
+    if (error == ERROR_DISK_FULL && work.written) {
+        work.written = false; /* to be refused with the numbers */
+        birth.data = KMW_DATA_MISSING;
+        error = create(name, &birth, &work, &section, &existed);
+    }
     free(record);
     if (work.file_section != NULL) {
         kmw_object_release(&work.file_section->object);

@@ -5,7 +5,8 @@
  * keeps a descriptor of both directories. A program may close descriptors that it does not know,
  * and remove what it finds in /dev/shm; so what the descriptor leads to is looked at each time, and
  * opened anew if it is not what it was. Then the old descriptor is left alone: it may be the
- * program's by now, or be in another thread's use.
+ * program's by now, or be in another thread's use. One that acts for several users keeps one for
+ * each.
  */
 #include "object_directory.h"
 
@@ -37,9 +38,10 @@ typedef struct kept {
     uid_t user; /* the effective user at that time */
     dev_t device;
     ino_t inode;
+    const struct kept *next; /* found earlier */
 } kept;
 
-static _Atomic(const kept *) kept_directories[2]; /* this user's, the machine's */
+static _Atomic(const kept *) kept_directories[2]; /* users', the machine's: the latest first */
 
 /* ---- Paths ---- */
 
@@ -75,7 +77,7 @@ static const char *users_base(void) {
     if (shared == IN_MEMORY) {
         return shared;
     }
-    const char *temporary = getenv("TMPDIR");
+    const char *temporary = secure_getenv("TMPDIR");
     return temporary != NULL && temporary[0] == '/' ? temporary : shared;
 }
 
@@ -135,7 +137,7 @@ static DWORD open_directory(bool global, uid_t user, kept *found) {
         close(descriptor);
         return ERROR_ACCESS_DENIED;
     }
-    *found = (kept){descriptor, user, facts.st_dev, facts.st_ino};
+    *found = (kept){descriptor, user, facts.st_dev, facts.st_ino, NULL};
     return ERROR_SUCCESS;
 }
 
@@ -149,35 +151,39 @@ static DWORD make_directory(void) {
                                                           : kmw_error_of_errno(errno);
 }
 
-/* Of threads that come here at once, one's is kept. */
-static DWORD keep(bool global, const kept *before, const kept *found, int *directory) {
+/* Threads that come here at once may keep two for the same directory. */
+static DWORD keep(bool global, const kept *found, int *directory) {
     kept *record = malloc(sizeof *record);
     if (record == NULL) {
         close(found->descriptor);
         return ERROR_NOT_ENOUGH_MEMORY;
     }
     *record = *found;
-    const kept *expected = before;
-    if (!atomic_compare_exchange_strong(&kept_directories[global], &expected, record)) {
-        close(found->descriptor);
-        free(record);
-        *directory = expected->descriptor;
-        return ERROR_SUCCESS;
+    record->next = atomic_load(&kept_directories[global]);
+    while (!atomic_compare_exchange_weak(&kept_directories[global], &record->next, record)) {
     }
     *directory = found->descriptor;
     return ERROR_SUCCESS;
 }
 
+static const kept *latest_of(bool global, uid_t user) {
+    const kept *record = atomic_load_explicit(&kept_directories[global], memory_order_acquire);
+    while (record != NULL && record->user != user && !global) {
+        record = record->next;
+    }
+    return record;
+}
+
 /* Does the descriptor still lead to what it did? Closed by the program, it leads nowhere. */
-static DWORD look_again(const kept *record, bool global, uid_t user, bool *same) {
+static DWORD look_again(const kept *record, bool global, bool *same) {
     struct stat facts;
     *same = false;
     if (fstat(record->descriptor, &facts) != 0) {
         return errno == EBADF ? ERROR_SUCCESS : kmw_error_of_errno(errno);
     }
-    *same = record->user == user && facts.st_dev == record->device &&
-            facts.st_ino == record->inode && facts.st_nlink > 0;
-    return *same && !is_in_order(global, user, &facts) ? ERROR_ACCESS_DENIED : ERROR_SUCCESS;
+    *same = facts.st_dev == record->device && facts.st_ino == record->inode && facts.st_nlink > 0;
+    return *same && !is_in_order(global, record->user, &facts) ? ERROR_ACCESS_DENIED
+                                                               : ERROR_SUCCESS;
 }
 
 DWORD kmw_object_directory(bool global, bool make, int *directory) {
@@ -185,9 +191,9 @@ DWORD kmw_object_directory(bool global, bool make, int *directory) {
     bool same = false;
     DWORD error = ERROR_SUCCESS;
     const uid_t user = geteuid();
-    const kept *record = atomic_load_explicit(&kept_directories[global], memory_order_acquire);
+    const kept *record = latest_of(global, user);
     if (record != NULL) {
-        error = look_again(record, global, user, &same);
+        error = look_again(record, global, &same);
     }
     if (error != ERROR_SUCCESS || same) {
         *directory = same ? record->descriptor : -1;
@@ -198,5 +204,5 @@ DWORD kmw_object_directory(bool global, bool make, int *directory) {
         error = make_directory();
         error = error == ERROR_SUCCESS ? open_directory(global, user, &found) : error;
     }
-    return error == ERROR_SUCCESS ? keep(global, record, &found, directory) : error;
+    return error == ERROR_SUCCESS ? keep(global, &found, directory) : error;
 }

@@ -26,12 +26,18 @@ bool kmw_object_lock(int descriptor, int operation) {
     return result == 0;
 }
 
+bool kmw_object_is_at(int directory, const char *file, const struct stat *facts) {
+    struct stat now;
+    return facts->st_nlink > 0 && fstatat(directory, file, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+           now.st_dev == facts->st_dev && now.st_ino == facts->st_ino;
+}
+
 /*
  * Locked exclusively, it has no holder and gets none; and while it has its name nobody else removes
  * that, since he would have to lock it first.
  */
 static kmw_probe clear_away(int directory, const char *file, const struct stat *facts) {
-    if (facts->st_nlink == 0) {
+    if (!kmw_object_is_at(directory, file, facts)) {
         return KMW_PROBE_GONE;
     }
     if (unlinkat(directory, file, 0) == 0 || errno == ENOENT) {

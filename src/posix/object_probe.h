@@ -1,9 +1,6 @@
 /*
  * object_probe.h - asking a file of a named object whether anybody holds it, and clearing it away
  * if nobody does. The steps that named_object.c and object_sweep.c have in common.
- *
- * An object's file has one name and never gets another, so its count of links tells whether that
- * still leads to it: one look at the open file, and none at the path.
  */
 #ifndef KMW_OBJECT_PROBE_H
 #define KMW_OBJECT_PROBE_H
@@ -19,6 +16,9 @@ int kmw_object_open_file(int directory, const char *file, int mode);
 
 /* flock, without waiting. false, errno: EWOULDBLOCK if somebody else's lock is in the way. */
 bool kmw_object_lock(int descriptor, int operation);
+
+/* Does the name lead to this very file? */
+bool kmw_object_is_at(int directory, const char *file, const struct stat *facts);
 
 typedef enum kmw_probe {
     KMW_PROBE_HELD,    /* somebody holds it, or is asking the same */

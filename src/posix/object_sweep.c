@@ -53,20 +53,28 @@ static bool is_ours(const round *at, const char *file) {
     return digits == KMW_HASH_DIGITS && (file[digits] == '\0' || file[digits] == '.');
 }
 
+/* Is that the name that such a file has? Anybody may write what he likes into a file of his. */
+static bool is_name_of(const round *at, const char *file, char *text, size_t length) {
+    const kmw_object_name name = {.global = at->global, .text = text, .length = length};
+    kmw_object_file expected;
+    kmw_object_file_of(&name, &expected);
+    return strcmp(expected.name, file) == 0;
+}
+
 /* A held object, as far as it can be read; not one that was let go a moment ago. */
-static void show(round *at, int descriptor) {
+static void show(round *at, const char *file, int descriptor) {
     struct stat facts;
     kmw_object_header header;
     if (fstat(descriptor, &facts) != 0 || facts.st_nlink != 1 ||
         !kmw_object_read_header(descriptor, facts.st_size, &header)) {
         return;
     }
-    char *name = malloc((size_t)header.name_length + 1);
+    char *name = malloc((size_t)header.name_length + 1); /* which the header was checked for */
     if (name == NULL) {
         return;
     }
     const ssize_t got = pread(descriptor, name, header.name_length, (off_t)KMW_NAME_OFFSET);
-    if (got == (ssize_t)header.name_length) {
+    if (got == (ssize_t)header.name_length && is_name_of(at, file, name, header.name_length)) {
         name[header.name_length] = '\0';
         const kmw_listed listed = {descriptor,   at->global, facts.st_uid, facts.st_dev,
                                    facts.st_ino, &header,    name};
@@ -75,23 +83,22 @@ static void show(round *at, int descriptor) {
     free(name);
 }
 
-/* Where nobody can tell whether a file is in use, none is deleted. */
-static bool tells_its_users(const round *at, const char *file) {
-    bool enforced = false;
+/* Where nobody can tell whether a file is in use, none is deleted; and nobody is waited for. */
+static bool is_in_nobodys_use(const round *at, const char *file) {
     const int descriptor = kmw_object_open_file(at->directory, file, O_RDONLY);
     if (descriptor < 0) {
         return false;
     }
-    (void)kmw_sharing_claim(descriptor, DELETE, KMW_SHARE_ALL, &enforced);
+    const bool free_now = kmw_sharing_is_free(descriptor);
     close(descriptor);
-    return enforced;
+    return free_now;
 }
 
 /* Refused while a segment's map has it open. */
 static void clear_lock_file(const round *at, const char *file) {
     kmw_path path;
     const int length = snprintf(path.text, sizeof path.text, "%s/%s", at->path.text, file);
-    if (length >= 0 && (size_t)length < sizeof path.text && tells_its_users(at, file)) {
+    if (length >= 0 && (size_t)length < sizeof path.text && is_in_nobodys_use(at, file)) {
         (void)DeleteFileA(path.text);
     }
 }
@@ -106,7 +113,7 @@ static void visit(round *at, const char *file) {
         return; /* gone meanwhile, or kept from us */
     }
     if (kmw_object_probe(descriptor, at->directory, file) == KMW_PROBE_HELD && at->each != NULL) {
-        show(at, descriptor);
+        show(at, file, descriptor);
     }
     close(descriptor);
 }

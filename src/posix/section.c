@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fork_gate.h"
 #include "last_error.h"
 #include "protection.h"
 #include "security.h"
@@ -18,10 +19,20 @@
 
 /* ---- The object ---- */
 
-/* What views are mapped from has no lock: through it one asks whether anybody else has the name. */
+/*
+ * What views are mapped from has no lock: through it one asks whether anybody else has the name.
+ * Not after a fork: then parent and child have it together, and what one of them locks both have
+ * locked. Each could take a name away that the other has just taken away, and somebody else has
+ * made anew.
+ */
+static bool has_descriptor_alone(const kmw_section *section) {
+    return section->file == NULL && section->forks == kmw_fork_count();
+}
+
 static void last_handle(kmw_object *object) {
     kmw_section *section = (kmw_section *)object;
-    kmw_named_close_through(&section->named, section->file == NULL ? section->descriptor : -1);
+    kmw_named_close_through(&section->named,
+                            has_descriptor_alone(section) ? section->descriptor : -1);
 }
 
 static void destroy(kmw_object *object) {
@@ -49,6 +60,7 @@ kmw_section *kmw_section_new(DWORD protection, DWORD flags, uint64_t size) {
         return NULL;
     }
     *section = (kmw_section){.descriptor = -1,
+                             .forks = kmw_fork_count(),
                              .size = size,
                              .protection = protection,
                              .flags = flags,
@@ -147,10 +159,10 @@ static DWORD check_request(HANDLE file, LPSECURITY_ATTRIBUTES security, DWORD pr
 }
 
 static HANDLE create(const kmw_section_request *request, kmw_object_name *name) {
-    if (name->text == NULL) {
-        return create_unnamed(request);
-    }
-    HANDLE handle = kmw_named_section_create(name, request);
+    kmw_fork_gate_close();
+    HANDLE handle =
+        name->text == NULL ? create_unnamed(request) : kmw_named_section_create(name, request);
+    kmw_fork_gate_open();
     kmw_object_name_free(name);
     return handle;
 }
@@ -211,7 +223,9 @@ static HANDLE open_section(DWORD access, BOOL inherit, DWORD error, kmw_object_n
         SetLastError(error);
         return NULL;
     }
+    kmw_fork_gate_close();
     HANDLE handle = kmw_named_section_open(name, rights_to_open(access), inherit != FALSE);
+    kmw_fork_gate_open();
     kmw_object_name_free(name);
     return handle;
 }

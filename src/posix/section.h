@@ -25,6 +25,7 @@ typedef struct kmw_section {
     kmw_file *file;   /* referenced: delete-on-close waits for it. NULL: pagefile-backed */
     off_t file_size;  /* which it had when it was marked */
     kmw_named named;  /* given up with the last handle */
+    unsigned forks;   /* that this process had made before it had the descriptor */
 } kmw_section;
 
 /* What CreateFileMapping was asked for, once its own arguments are checked. */
@@ -62,7 +63,7 @@ HANDLE kmw_section_open_handle(kmw_section *section, DWORD access, bool inherit)
 
 DWORD kmw_file_section_make(const kmw_section_request *request, kmw_section **made);
 /* Makes the file as long as the section, if it is shorter: the one step that could not be taken
- * back, and so the last. */
+ * back, and so the last; but for a name, which nobody shall find before the file is so long. */
 DWORD kmw_file_section_grow(const kmw_section *section);
 
 /* What a named section keeps of its file, so that others find it. Followed by the path. */

@@ -9,6 +9,7 @@
 
 #include "last_error.h"
 #include "section_memory.h"
+#include "signal_hold.h"
 #include "size.h"
 #include "view.h"
 
@@ -92,7 +93,7 @@ static DWORD record(const kmw_reserved *section, uint64_t first, uint64_t end) {
         const ssize_t written =
             pwrite(section->descriptor, piece, count, (off_t)record_of(section, first));
         if (written < 0 && errno != EINTR) {
-            return kmw_error_of_errno(errno);
+            return kmw_section_memory_refused(section->descriptor, errno, end - first);
         }
         first += written > 0 ? (uint64_t)written : 0;
     }
@@ -120,5 +121,11 @@ DWORD kmw_commit_pages(const kmw_reserved *section, uint64_t first, uint64_t end
         error = kmw_section_memory_commit(section->descriptor, record_of(section, first),
                                           end - first, false);
     }
-    return error == ERROR_SUCCESS ? record(section, first, end) : error;
+    if (error == ERROR_SUCCESS) {
+        kmw_signal_hold hold;
+        kmw_signal_hold_begin(&hold, kmw_signal_of_growth());
+        error = record(section, first, end);
+        kmw_signal_hold_end(&hold);
+    }
+    return error;
 }

@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "file_mutexes.h"
 #include "large_pages.h"
 #include "last_error.h"
 #include "signal_hold.h"
@@ -25,8 +27,6 @@
 #define STEP ((uint64_t)64 << 20)
 /* The kernel begins a step anew when a signal comes; a short one is done between any two. */
 #define SHORTEST_STEP ((uint64_t)64 << 10)
-/* Up to this a new file's bytes are written rather than allocated. */
-#define WRITTEN ((uint64_t)16 << 10)
 
 /* ---- What was refused ---- */
 
@@ -43,11 +43,34 @@ kmw_commit_refusal kmw_commit_refusal_last(void) {
 
 /* ---- Looking first ---- */
 
-/* Bytes that this process may still take before it looks again. */
+/*
+ * Bytes that this process may still take before it looks again: soon, and not in a child, since
+ * others look and take meanwhile. `until` is in milliseconds of the monotonic clock.
+ */
 static _Atomic uint64_t credit;
+static _Atomic uint64_t credit_until;
+static _Atomic unsigned credit_forks;
+
+#define CREDIT_MS ((uint64_t)50)
+
+static uint64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void give_credit(uint64_t size) {
+    atomic_store_explicit(&credit_until, now_ms() + CREDIT_MS, memory_order_relaxed);
+    atomic_store_explicit(&credit_forks, kmw_fork_count(), memory_order_relaxed);
+    atomic_store_explicit(&credit, size, memory_order_relaxed);
+}
 
 static bool take_credit(uint64_t size) {
     uint64_t left = atomic_load_explicit(&credit, memory_order_relaxed);
+    if (left < size || atomic_load_explicit(&credit_until, memory_order_relaxed) < now_ms() ||
+        atomic_load_explicit(&credit_forks, memory_order_relaxed) != kmw_fork_count()) {
+        return false;
+    }
     while (left >= size) {
         if (atomic_compare_exchange_weak_explicit(&credit, &left, left - size, memory_order_relaxed,
                                                   memory_order_relaxed)) {
@@ -57,14 +80,18 @@ static bool take_credit(uint64_t size) {
     return false;
 }
 
+bool kmw_section_memory_admit(uint64_t size) {
+    return size <= KMW_GRANULARITY && take_credit(size);
+}
+
 /* May `size` more bytes be taken? After a look that allows it, small ones have credit again. */
 static DWORD ask_for(int descriptor, uint64_t size) {
-    if (size <= KMW_GRANULARITY && take_credit(size)) {
+    if (kmw_section_memory_admit(size)) {
         return ERROR_SUCCESS;
     }
     const kmw_room room = kmw_memory_room(descriptor);
     const bool fits = size <= room.free;
-    atomic_store_explicit(&credit, fits ? KMW_CREDIT : 0, memory_order_relaxed);
+    give_credit(fits ? KMW_CREDIT : 0);
     return fits ? ERROR_SUCCESS : kmw_commit_refuse(ERROR_COMMITMENT_LIMIT, size, room);
 }
 
@@ -79,7 +106,7 @@ static kmw_room file_size_room(void) {
 }
 
 /* The system has refused what was asked for although there seemed to be enough. */
-static DWORD refused_by_system(int descriptor, int error, uint64_t size) {
+DWORD kmw_section_memory_refused(int descriptor, int error, uint64_t size) {
     if (error == EFBIG) {
         return kmw_commit_refuse(ERROR_COMMITMENT_LIMIT, size, file_size_room());
     }
@@ -98,8 +125,7 @@ static DWORD refused_by_system(int descriptor, int error, uint64_t size) {
 
 /* ---- Allocating ---- */
 
-/* Zeros written over a part that has nothing in it: for file systems that cannot allocate, and for
- * a few pages, which takes them half the time. */
+/* For file systems that cannot allocate: zeros written over a part that has nothing in it. */
 static int write_zeros(int descriptor, uint64_t offset, uint64_t size) {
     static const char zeros[65536];
     while (size > 0) {
@@ -127,10 +153,7 @@ static DWORD allocate(int descriptor, uint64_t offset, uint64_t size, bool born)
         if (error != ERROR_SUCCESS) {
             return error;
         }
-        int failure = EOPNOTSUPP;
-        if (!born || step > WRITTEN) {
-            failure = fallocate(descriptor, 0, (off_t)offset, (off_t)step) == 0 ? 0 : errno;
-        }
+        int failure = fallocate(descriptor, 0, (off_t)offset, (off_t)step) == 0 ? 0 : errno;
         if (cannot_allocate(failure) && born) {
             failure = write_zeros(descriptor, offset, step);
         }
@@ -139,7 +162,7 @@ static DWORD allocate(int descriptor, uint64_t offset, uint64_t size, bool born)
             continue;
         }
         if (failure != 0) {
-            return refused_by_system(descriptor, failure, size);
+            return kmw_section_memory_refused(descriptor, failure, size);
         }
         offset += step;
         size -= step;
@@ -225,7 +248,7 @@ static DWORD make_ordinary(uint64_t size, uint64_t record, bool reserve, int *de
     DWORD error = ERROR_SUCCESS;
     const int failure = set_length(made, length);
     if (failure != 0) {
-        error = refused_by_system(made, failure, length);
+        error = kmw_section_memory_refused(made, failure, length);
     } else if (!reserve) {
         error = kmw_section_memory_commit(made, 0, pages, true);
     }

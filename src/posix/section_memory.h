@@ -7,9 +7,10 @@
  * looked at first (memory_limits.h), then it is allocated step by step with a look before each, or
  * refused with the numbers. SEC_RESERVE allocates nothing; section_commit.h says how it gets more.
  *
- * What is small is taken on credit: up to KMW_CREDIT bytes between two looks of this process. That
- * kills nobody, since every look has kept back twice as much (KMW_RESERVE), and it is less than an
- * ordinary program's heap grows by without asking.
+ * What is small is taken on credit: up to KMW_CREDIT bytes soon after a look of this process, which
+ * has kept back twice as much (KMW_RESERVE). A look and what is taken after it are two steps: where
+ * several programs take the last of what a group may have at the same time, each may have seen it
+ * free. It is looked at again before each step, so they have to meet within one.
  */
 #ifndef KMW_SECTION_MEMORY_H
 #define KMW_SECTION_MEMORY_H
@@ -54,6 +55,13 @@ DWORD kmw_section_memory_make(uint64_t size, uint64_t record, DWORD flags, int *
  * Otherwise ERROR_COMMITMENT_LIMIT, with the numbers.
  */
 DWORD kmw_section_memory_commit(int descriptor, uint64_t offset, uint64_t size, bool born);
+
+/* May a few bytes (at most KMW_GRANULARITY) be taken without a look? Then they count as taken. */
+bool kmw_section_memory_admit(uint64_t size);
+
+/* What to call `error` (errno) of a call that wanted `size` more bytes in the file: with the
+ * numbers, where it says that they are not to be had. */
+DWORD kmw_section_memory_refused(int descriptor, int error, uint64_t size);
 
 /* What went with this thread's last ERROR_COMMITMENT_LIMIT or ERROR_NO_SYSTEM_RESOURCES from here.
  * All zero if there was none. */

@@ -271,6 +271,19 @@ DWORD kmw_sharing_claim_name(int descriptor, DWORD access, DWORD share) {
                : ERROR_SUCCESS;
 }
 
+bool kmw_sharing_is_free(int descriptor) {
+    short type = F_UNLCK;
+    return get_lock(descriptor, KMW_SHARING_BASE, 0, &type) == 0 && type == F_UNLCK;
+}
+
+DWORD kmw_sharing_claim_name_alone(int descriptor, DWORD access, DWORD share) {
+    unsigned own, others;
+    bool enforced;
+    return claims_of(access, share, &own, &others)
+               ? claim(descriptor, own | RENAMING, others | RENAMING, &enforced)
+               : ERROR_SUCCESS;
+}
+
 bool kmw_sharing_is_refused(int descriptor, DWORD access, DWORD share) {
     unsigned own, others;
     bool found;

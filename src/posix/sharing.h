@@ -39,6 +39,12 @@ DWORD kmw_sharing_claim(int descriptor, DWORD access, DWORD share, bool *enforce
  */
 DWORD kmw_sharing_claim_name(int descriptor, DWORD access, DWORD share);
 
+/*
+ * The same, and no other such call has the file meanwhile: two who would each undo the name by its
+ * path must not both believe that it still leads to what they have claimed.
+ */
+DWORD kmw_sharing_claim_name_alone(int descriptor, DWORD access, DWORD share);
+
 /* Gives up what the description claims; for one that lives on. Closing it does the same. */
 void kmw_sharing_drop(int descriptor);
 
@@ -82,6 +88,10 @@ void kmw_sharing_lift_bar(int descriptor);
  */
 void kmw_sharing_begin_growth(int descriptor);
 void kmw_sharing_end_growth(int descriptor);
+
+/* Has nobody any claim or mark on the file? Asks once, and waits for nobody. false as well where
+ * that cannot be told. */
+bool kmw_sharing_is_free(int descriptor);
 
 /*
  * Does somebody's claim stand against opening the file (by any description but this one) with

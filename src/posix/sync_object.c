@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "fork_gate.h"
 #include "last_error.h"
 #include "security.h"
 
@@ -211,6 +212,7 @@ static HANDLE create(const kmw_sync_class *class, const SECURITY_ATTRIBUTES *sec
     bool inherit = false;
     HANDLE handle = NULL;
     DWORD error = kmw_security_read(security, &everybody, &inherit);
+    kmw_fork_gate_close();
     if (error != ERROR_SUCCESS) {
         SetLastError(error);
     } else if (name->text != NULL) {
@@ -221,6 +223,7 @@ static HANDLE create(const kmw_sync_class *class, const SECURITY_ATTRIBUTES *sec
             SetLastError(ERROR_SUCCESS);
         }
     }
+    kmw_fork_gate_open();
     kmw_object_name_free(name);
     return handle;
 }
@@ -266,7 +269,9 @@ static HANDLE open_parsed(const kmw_sync_class *class, DWORD access, BOOL inheri
     HANDLE handle = NULL;
     DWORD error = parsed;
     if (parsed == ERROR_SUCCESS) {
+        kmw_fork_gate_close();
         error = open_object(class, access, name, inherit != FALSE, &handle);
+        kmw_fork_gate_open();
         kmw_object_name_free(name);
     }
     if (error != ERROR_SUCCESS) {

@@ -36,6 +36,21 @@ void kmw_view_advise(const kmw_view *view, char *from, size_t length) {
 
 /* ---- Mapping ---- */
 
+/* A named one asked for them and has ordinary ones. */
+static bool is_of_large_pages(const kmw_section *section) {
+    return (section->flags & SEC_LARGE_PAGES) != 0 && section->origin == 0;
+}
+
+/* The system maps and unmaps nothing less. The section has whole ones, so the last is all there. */
+static DWORD round_to_large_pages(kmw_view *view) {
+    const size_t page = GetLargePageMinimum();
+    if (page == 0 || view->offset % page != 0) {
+        return ERROR_MAPPED_ALIGNMENT;
+    }
+    view->mapped = (view->length + page - 1) / page * page;
+    return ERROR_SUCCESS;
+}
+
 /* Settles what the view shows; ERROR_ACCESS_DENIED is Windows' word for "past the section's end".
  */
 static DWORD choose_range(const kmw_section *section, uint64_t offset, uint64_t asked,
@@ -50,7 +65,7 @@ static DWORD choose_range(const kmw_section *section, uint64_t offset, uint64_t 
     view->offset = offset;
     view->length = (size_t)length;
     view->mapped = kmw_page_align_up((size_t)length);
-    return ERROR_SUCCESS;
+    return is_of_large_pages(section) ? round_to_large_pages(view) : ERROR_SUCCESS;
 }
 
 static DWORD choose_protection(const kmw_section *section, DWORD handle_access, DWORD access,

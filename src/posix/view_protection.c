@@ -79,9 +79,16 @@ static bool copied_run(const kmw_view *view, int *page_map, size_t page, size_t 
     return true;
 }
 
+/* The answer may stop before it has to: a larger view is asked about in pieces, rather than keep
+ * everybody waiting for the registry meanwhile. 4 GiB. */
+#define LONGEST_LOOK ((size_t)1 << 20)
+
 DWORD kmw_view_page_protection(const kmw_view *view, size_t page, size_t limit, size_t *end) {
     DWORD protection = 0;
     int page_map = -1;
+    if (limit - page > LONGEST_LOOK && kmw_protection_of(view->protection)->copies) {
+        limit = page + LONGEST_LOOK;
+    }
     for (size_t at = page; at < limit;) {
         size_t run_end = 0;
         const kmw_page_run run = kmw_view_run(view, at, &run_end);

@@ -231,7 +231,7 @@ static void an_object_with_a_spoilt_header_is_refused(void **state) {
     kmw_named_close(&named);
 }
 
-static void a_file_with_two_names_is_no_object_yet(void **state) {
+static void a_second_name_for_the_file_changes_nothing(void **state) {
     (void)state;
     kmw_object_name name;
     kmw_path path;
@@ -242,11 +242,28 @@ static void a_file_with_two_names_is_no_object_yet(void **state) {
     (void)snprintf(second.text + length, sizeof second.text - length, ".second");
     kmw_named named = make(&name, false);
     assert_int_equal(link(path.text, second.text), 0);
-    assert_int_equal(try_open(&name), ERROR_FILE_NOT_FOUND);
-    assert_int_equal(try_create(&name), ERROR_ACCESS_DENIED);
-    assert_int_equal(unlink(second.text), 0);
     assert_int_equal(try_open(&name), ERROR_SUCCESS);
     kmw_named_close(&named);
+    assert_int_equal(try_open(&name), ERROR_FILE_NOT_FOUND);
+    assert_int_equal(unlink(second.text), 0);
+}
+
+static void an_object_that_was_moved_away_takes_nobody_s_name(void **state) {
+    (void)state;
+    kmw_object_name name;
+    kmw_path path;
+    need_room();
+    name_it("Global\\moved", &name, &path);
+    kmw_path elsewhere = path;
+    const size_t length = strlen(path.text);
+    (void)snprintf(elsewhere.text + length, sizeof elsewhere.text - length, ".elsewhere");
+    kmw_named first = make(&name, false);
+    assert_int_equal(rename(path.text, elsewhere.text), 0);
+    kmw_named second = make(&name, false);
+    kmw_named_close(&first);
+    assert_int_equal(try_open(&name), ERROR_SUCCESS);
+    kmw_named_close(&second);
+    assert_int_equal(unlink(elsewhere.text), 0);
 }
 
 static void what_is_no_regular_file_is_refused_without_waiting(void **state) {
@@ -427,7 +444,8 @@ int main(void) {
         cmocka_unit_test(a_file_that_nobody_holds_is_cleared_away_whatever_is_in_it),
         cmocka_unit_test(a_held_file_that_is_no_object_is_refused),
         cmocka_unit_test(an_object_with_a_spoilt_header_is_refused),
-        cmocka_unit_test(a_file_with_two_names_is_no_object_yet),
+        cmocka_unit_test(a_second_name_for_the_file_changes_nothing),
+        cmocka_unit_test(an_object_that_was_moved_away_takes_nobody_s_name),
         cmocka_unit_test(what_is_no_regular_file_is_refused_without_waiting),
         cmocka_unit_test(a_user_s_directory_that_others_may_enter_is_refused),
         cmocka_unit_test(a_living_object_is_its_owner_s_unless_made_for_everybody),
