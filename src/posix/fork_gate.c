@@ -46,9 +46,10 @@ static void after_fork_in_parent(void) {
     }
 }
 
-/* Those who wait for it in the parent are counted in it, and are not here. */
+/* Those who wait for it in the parent are counted in it, and are not here: so it begins anew. */
 static void after_fork_in_child(void) {
     static const pthread_rwlock_t fresh = FRESH_GATE;
+    pthread_rwlock_unlock(&gate);
     gate = fresh;
     if (!forking) {
         pthread_rwlock_rdlock(&gate); /* what this thread was at, it is still at */
