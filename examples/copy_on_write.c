@@ -61,6 +61,21 @@ static int scribble(HANDLE file, HANDLE section, const char *word) {
     return 0;
 }
 
+/* A view cannot be larger than the file, nor can a section of an empty one be made. */
+static BOOL large_enough(HANDLE file, const char *path) {
+    LARGE_INTEGER size;
+    if (!GetFileSizeEx(file, &size)) {
+        fail("GetFileSizeEx");
+        return FALSE;
+    }
+    if (size.QuadPart < (LONGLONG)(sizeof original - 1)) {
+        fprintf(stderr, "copy_on_write: %s has less than %d bytes; name another file\n", path,
+                (int)sizeof original - 1);
+        return FALSE;
+    }
+    return TRUE;
+}
+
 int main(int argc, char **argv) {
     if (argc < 2) {
         fprintf(stderr, "usage: copy_on_write WORD [FILE [NAME]]\n");
@@ -76,12 +91,19 @@ int main(int argc, char **argv) {
     if (file == INVALID_HANDLE_VALUE) {
         return fail("CreateFile");
     }
-    /* Size 0: the file's. The second process gets a handle to the first one's section. */
+    if (!large_enough(file, path)) {
+        CloseHandle(file);
+        return 1;
+    }
+    /* Size 0: the file's. The second process gets a handle to the first one's section, and with it
+     * the first one's file, whatever file it has named itself. */
     HANDLE section = CreateFileMappingA(file, NULL, PAGE_WRITECOPY, 0, 0, name);
     if (section == NULL) {
         CloseHandle(file);
         return fail("CreateFileMapping");
     }
+    printf("%s\n",
+           GetLastError() == ERROR_ALREADY_EXISTS ? "joined whoever came first" : "came first");
     int result = scribble(file, section, argv[1]);
     CloseHandle(section);
     CloseHandle(file);

@@ -21,6 +21,7 @@
 #include <keepmap.h>
 
 #define NUMBERS 1000
+#define PATIENCE_MS 5000
 #define MAGIC 0x314D454Du /* "MEM1", so that somebody else's memory is not taken for ours */
 
 /* ---- By hand --------------------------------------------------------------------------------- */
@@ -49,13 +50,26 @@ static BOOL describe(HANDLE section, DWORD size) {
     return TRUE;
 }
 
+/* Its maker may just have got as far as making it, or have died there: so not for ever. The
+ * Interlocked call stores nothing new; it is there for its barrier: nothing of what follows is read
+ * before the magic number. */
+static BOOL wait_until_finished(description *front) {
+    for (int waited_ms = 0; waited_ms < PATIENCE_MS; waited_ms += 10) {
+        if (InterlockedCompareExchange(&front->magic, 0, 0) == (LONG)MAGIC) {
+            return TRUE;
+        }
+        Sleep(10);
+    }
+    return FALSE;
+}
+
 /* First only the header's bytes, then as many as it says: after a look at whether that can be. */
 static BOOL look(HANDLE section) {
-    const description *front = MapViewOfFile(section, FILE_MAP_READ, 0, 0, sizeof(description));
+    description *front = MapViewOfFile(section, FILE_MAP_WRITE, 0, 0, sizeof(description));
     if (front == NULL) {
         return FALSE;
     }
-    BOOL finished = front->magic == (LONG)MAGIC;
+    BOOL finished = wait_until_finished(front);
     DWORD size = front->size;
     UnmapViewOfFile(front);
     if (!finished || size < sizeof(description)) {
@@ -72,15 +86,20 @@ static BOOL look(HANDLE section) {
     return TRUE;
 }
 
+/* One call makes or opens it, and the last error says which. To try to open it first, and to make
+ * it if it is not there, would let two processes believe that they have made it. */
 static int by_hand(const char *name, HANDLE *section) {
     DWORD size = (DWORD)(sizeof(description) + NUMBERS * sizeof(LONG));
-    *section = OpenFileMappingA(FILE_MAP_READ, FALSE, name);
-    if (*section != NULL) {
+    *section = CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, size, name);
+    BOOL existed = GetLastError() == ERROR_ALREADY_EXISTS;
+    if (*section == NULL) {
+        return complain("CreateFileMapping");
+    }
+    if (existed) {
         return look(*section) ? 0 : complain("reading the description");
     }
-    *section = CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, size, name);
-    if (*section == NULL || !describe(*section, size)) {
-        return complain("making the segment");
+    if (!describe(*section, size)) {
+        return complain("writing the description");
     }
     printf("by hand: made %lu bytes\n", (unsigned long)size);
     return 0;
@@ -113,7 +132,11 @@ static int with_keepmap(const char *name, km_map **map) {
 int main(int argc, char **argv) {
     char by_hand_name[MAX_PATH];
     const char *name = argc > 1 ? argv[1] : "keepmap-example-numbers";
-    snprintf(by_hand_name, sizeof by_hand_name, "Local\\%s.by-hand", name);
+    int length = snprintf(by_hand_name, sizeof by_hand_name, "Local\\%s.by-hand", name);
+    if (length < 0 || (size_t)length >= sizeof by_hand_name) {
+        fprintf(stderr, "described_segment: the name is too long\n"); /* cut, it would be another */
+        return 1;
+    }
 
     HANDLE section = NULL;
     km_map *map = NULL;

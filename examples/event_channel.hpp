@@ -25,6 +25,13 @@ class unique_handle {
             throw_last_error(what);
         }
     }
+    /* Of something that exists only while there is a server. */
+    static unique_handle opened(HANDLE handle, const char *what) {
+        if (handle == nullptr && GetLastError() == ERROR_FILE_NOT_FOUND) {
+            throw std::runtime_error("there is no server; start event_server first");
+        }
+        return unique_handle(handle, what);
+    }
     unique_handle(unique_handle &&other) noexcept : handle_(other.handle_) {
         other.handle_ = nullptr;
     }

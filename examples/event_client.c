@@ -51,14 +51,35 @@ static void close_channel(channel *c) {
     close_one(c->memory);
 }
 
+/* Called at once after the call that has opened it, or not. */
+static BOOL opened(HANDLE handle, const char *what) {
+    if (handle != NULL) {
+        return TRUE;
+    }
+    if (GetLastError() == ERROR_FILE_NOT_FOUND) {
+        fprintf(stderr, "event_client: there is no server; start event_server first\n");
+    } else {
+        complain(what);
+    }
+    return FALSE;
+}
+
 /* Each handle gets the rights that it needs: SYNCHRONIZE to wait, EVENT_MODIFY_STATE to set. */
 static BOOL open_channel(channel *c, const char *name) {
     c->memory = OpenFileMappingA(FILE_MAP_READ, FALSE, object_name(name, MEMORY_SUFFIX));
+    if (!opened(c->memory, "OpenFileMapping")) {
+        return FALSE;
+    }
     c->ready = OpenEventA(SYNCHRONIZE, FALSE, object_name(name, READY_SUFFIX));
+    if (!opened(c->ready, "OpenEvent")) {
+        return FALSE;
+    }
     c->taken = OpenEventA(EVENT_MODIFY_STATE, FALSE, object_name(name, TAKEN_SUFFIX));
+    if (!opened(c->taken, "OpenEvent")) {
+        return FALSE;
+    }
     c->alive = OpenMutexA(SYNCHRONIZE, FALSE, object_name(name, ALIVE_SUFFIX));
-    if (c->memory == NULL || c->ready == NULL || c->taken == NULL || c->alive == NULL) {
-        fprintf(stderr, "event_client: there is no server; start event_server first\n");
+    if (!opened(c->alive, "OpenMutex")) {
         return FALSE;
     }
     c->message = MapViewOfFile(c->memory, FILE_MAP_READ, 0, 0, sizeof(event_message));
@@ -109,7 +130,12 @@ static BOOL receive_all(channel *c) {
 
 int main(int argc, char **argv) {
     channel c = {NULL, NULL, NULL, NULL, NULL};
-    BOOL fine = open_channel(&c, argc > 1 ? argv[1] : DEFAULT_NAME);
+    const char *name = argc > 1 ? argv[1] : DEFAULT_NAME;
+    if (strlen(name) >= NAME_SIZE) {
+        fprintf(stderr, "event_client: the name is too long\n");
+        return 1;
+    }
+    BOOL fine = open_channel(&c, name);
     if (fine) {
         printf("connected\n");
         fflush(stdout);

@@ -15,11 +15,15 @@ namespace {
 class channel {
   public:
     explicit channel(const std::string &name)
-        : memory_(OpenFileMappingA(FILE_MAP_READ, FALSE, (name + MEMORY_SUFFIX).c_str()),
-                  "there is no server (start event_server first): OpenFileMapping"),
-          ready_(OpenEventA(SYNCHRONIZE, FALSE, (name + READY_SUFFIX).c_str()), "OpenEvent"),
-          taken_(OpenEventA(EVENT_MODIFY_STATE, FALSE, (name + TAKEN_SUFFIX).c_str()), "OpenEvent"),
-          alive_(OpenMutexA(SYNCHRONIZE, FALSE, (name + ALIVE_SUFFIX).c_str()), "OpenMutex"),
+        : memory_(unique_handle::opened(
+              OpenFileMappingA(FILE_MAP_READ, FALSE, (name + MEMORY_SUFFIX).c_str()),
+              "OpenFileMapping")),
+          ready_(unique_handle::opened(
+              OpenEventA(SYNCHRONIZE, FALSE, (name + READY_SUFFIX).c_str()), "OpenEvent")),
+          taken_(unique_handle::opened(
+              OpenEventA(EVENT_MODIFY_STATE, FALSE, (name + TAKEN_SUFFIX).c_str()), "OpenEvent")),
+          alive_(unique_handle::opened(
+              OpenMutexA(SYNCHRONIZE, FALSE, (name + ALIVE_SUFFIX).c_str()), "OpenMutex")),
           message_(memory_, FILE_MAP_READ) {
     }
 

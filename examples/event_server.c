@@ -1,5 +1,6 @@
 /*
- * event_server.c - sends the lines typed into it to event_client.c, one after the other.
+ * event_server.c - sends the lines typed into it to event_client.c, one after the other. A line
+ * that is too long for a message goes as several.
  *
  *     event_server [NAME]
  *
@@ -94,15 +95,44 @@ static BOOL send_message(channel *c) {
     return TRUE;
 }
 
+/* What has been typed and not been sent: a byte more than a message takes, to see that there is. */
+typedef struct typed {
+    char text[MESSAGE_TEXT_SIZE];
+    size_t length;
+} typed;
+
+/* The next line, or the next piece of a long one. FALSE: no more. */
+static BOOL next_piece(typed *t, char piece[MESSAGE_TEXT_SIZE]) {
+    int character = 0;
+    while (t->length < sizeof t->text) {
+        character = getchar();
+        if (character == EOF || character == '\n') {
+            break;
+        }
+        if (character != '\r') {
+            t->text[t->length++] = (char)character;
+        }
+    }
+    if (character == EOF && t->length == 0) {
+        return FALSE;
+    }
+    size_t length = message_length(t->text, t->length);
+    memcpy(piece, t->text, length);
+    piece[length] = '\0';
+    t->length -= length;
+    memmove(t->text, t->text + length, t->length);
+    return TRUE;
+}
+
 static BOOL serve(channel *c) {
-    char line[MESSAGE_TEXT_SIZE];
-    while (fgets(line, sizeof line, stdin) != NULL) {
-        line[strcspn(line, "\r\n")] = '\0';
-        memcpy(c->message->text, line, strlen(line) + 1);
+    typed t = {{0}, 0};
+    char piece[MESSAGE_TEXT_SIZE];
+    while (next_piece(&t, piece)) {
+        memcpy(c->message->text, piece, strlen(piece) + 1);
         if (!send_message(c)) {
             return FALSE;
         }
-        printf("sent: %s\n", line);
+        printf("sent: %s\n", piece);
         fflush(stdout);
     }
     c->message->last = 1;
@@ -111,9 +141,14 @@ static BOOL serve(channel *c) {
 
 int main(int argc, char **argv) {
     channel c = {NULL, NULL, NULL, NULL, NULL};
-    BOOL fine = make_channel(&c, argc > 1 ? argv[1] : DEFAULT_NAME);
+    const char *name = argc > 1 ? argv[1] : DEFAULT_NAME;
+    if (strlen(name) >= NAME_SIZE) {
+        fprintf(stderr, "event_server: the name is too long\n");
+        return 1;
+    }
+    BOOL fine = make_channel(&c, name);
     if (fine) {
-        printf("type lines; end with end of file\n");
+        printf("waiting for a client; type lines for it, end with end of file\n");
         fflush(stdout);
         fine = serve(&c);
     }

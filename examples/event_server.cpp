@@ -37,6 +37,7 @@ class channel {
           message_(memory_, FILE_MAP_WRITE) {
     }
 
+    /* What fits into a message. */
     void send(const std::string &text) {
         std::size_t length = text.copy(message_->text, sizeof message_->text - 1);
         message_->text[length] = '\0';
@@ -65,14 +66,24 @@ class channel {
     unique_view<event_message> message_;
 };
 
+/* In one message, or, if it is too long for that, in several. */
+void send_line(channel &client, const std::string &line) {
+    std::size_t sent = 0;
+    do {
+        std::string piece = line.substr(sent, message_length(&line[sent], line.size() - sent));
+        client.send(piece);
+        std::cout << "sent: " << piece << std::endl;
+        sent += piece.size();
+    } while (sent < line.size());
+}
+
 void serve(const std::string &name) {
-    channel clients(name);
-    std::cout << "type lines; end with end of file" << std::endl;
+    channel client(name);
+    std::cout << "waiting for a client; type lines for it, end with end of file" << std::endl;
     for (std::string line; std::getline(std::cin, line);) {
-        clients.send(line);
-        std::cout << "sent: " << line << std::endl;
+        send_line(client, line);
     }
-    clients.say_goodbye();
+    client.say_goodbye();
 }
 
 } // namespace

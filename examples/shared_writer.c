@@ -32,6 +32,10 @@ int main(int argc, char **argv) {
     if (section == NULL) {
         return fail("CreateFileMapping");
     }
+    /* The call has succeeded all the same: the handle is to the memory of whoever came first. */
+    if (GetLastError() == ERROR_ALREADY_EXISTS) {
+        printf("the name existed already: writing over what is there\n");
+    }
 
     /* The handle stands for the memory; a view makes it visible at an address. */
     char *view = MapViewOfFile(section, FILE_MAP_WRITE, 0, 0, SIZE);

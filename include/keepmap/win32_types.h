@@ -34,7 +34,7 @@ typedef int32_t LONG;
 typedef uint32_t ULONG;
 typedef long long LONGLONG; /* and not int64_t: programs print it with "%lld" */
 typedef unsigned long long ULONGLONG;
-typedef uint64_t DWORD64;
+typedef ULONGLONG DWORD64;
 typedef size_t SIZE_T;
 typedef uintptr_t ULONG_PTR;
 typedef uintptr_t DWORD_PTR;

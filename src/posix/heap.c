@@ -12,8 +12,6 @@
 
 #include <keepmap/compat/winbase.h>
 
-#define LMEM_MOVEABLE 0x2u
-
 static char the_heap;
 
 static void *allocate(SIZE_T size, BOOL zeroed) {

@@ -9,22 +9,30 @@
 
 #include "last_error.h"
 
-/* What closes a box when nobody is there: never an answer that would bring it back at once. */
+/* The buttons of each type from left to right; 0: no more. */
+static const int buttons[][3] = {
+    [MB_OK] = {IDOK},
+    [MB_OKCANCEL] = {IDOK, IDCANCEL},
+    [MB_ABORTRETRYIGNORE] = {IDABORT, IDRETRY, IDIGNORE},
+    [MB_YESNOCANCEL] = {IDYES, IDNO, IDCANCEL},
+    [MB_YESNO] = {IDYES, IDNO},
+    [MB_RETRYCANCEL] = {IDRETRY, IDCANCEL},
+};
+
+/* What closes a box when nobody is there: never an answer that would bring it back at once. A
+ * default button that the box does not have is the first. 0: there is no such box. */
 static int answer(UINT type) {
-    switch (type & MB_TYPEMASK) {
-    case MB_OK:
-    case MB_OKCANCEL:
-        return IDOK;
-    case MB_ABORTRETRYIGNORE:
-        return IDABORT;
-    case MB_YESNO:
-    case MB_YESNOCANCEL:
-        return IDYES;
-    case MB_RETRYCANCEL:
-        return IDCANCEL;
-    default:
+    UINT which = type & MB_TYPEMASK;
+    if (which >= sizeof buttons / sizeof buttons[0]) {
         return 0;
     }
+    UINT place = (type & MB_DEFMASK) / MB_DEFBUTTON2;
+    int button =
+        place < 3 && buttons[which][place] != 0 ? buttons[which][place] : buttons[which][0];
+    if (button != IDRETRY) {
+        return button;
+    }
+    return which == MB_RETRYCANCEL ? IDCANCEL : IDABORT;
 }
 
 int MessageBoxA(HWND owner, LPCSTR text, LPCSTR title, UINT type) {

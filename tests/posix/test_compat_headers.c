@@ -159,6 +159,76 @@ static void words_of_visual_c_compile(void **state) {
         "return first() == line && HIDWORD(*count) == 0 ? (int)LODWORD(*count) : -1;\n}\n");
 }
 
+static void words_that_are_not_known_stand_for_nothing(void **state) {
+    (void)state;
+    assert_compiles("other words of __declspec", STANDARDS, "",
+                    "#include <windows.h>\n"
+                    "struct __declspec(novtable) one { LONG number; };\n"
+                    "struct __declspec(uuid(\"0-0\")) two { LONG number; };\n"
+                    "struct __declspec(align(32)) wide { LONG number; };\n"
+                    "__declspec(thread) static struct wide own;\n"
+                    "__declspec(dllimport) int _cdecl f(IN struct one *, OUT struct two *);\n"
+                    "int _stdcall g(IN int at OPTIONAL);\n"
+                    "int _stdcall g(IN int at OPTIONAL) {\n"
+                    "typedef char is_aligned[sizeof own == 32 ? 1 : -1];\n"
+                    "return at + own.number + (int)sizeof(is_aligned);\n}\n");
+}
+
+static void a_wide_literal_for_a_w_call_does_not_compile(void **state) {
+    (void)state;
+    static const char text[] = "#include <windows.h>\nHANDLE open_it(void);\n"
+                               "HANDLE open_it(void) {\n"
+                               "return OpenFileMappingW(FILE_MAP_READ, FALSE, L\"name\");\n}\n";
+    for (size_t i = 0; i < STANDARDS; i++) {
+        assert_int_not_equal(compile(standards[i], "-w", text), 0); /* not a warning */
+        if (strstr(standards[i], "c++") == NULL) {
+            assert_true(compiler_said("write_u_before_this_text_and_not_L"));
+            assert_int_equal(compile(standards[i], "-fshort-wchar", text), 0);
+        }
+    }
+}
+
+static void other_texts_for_w_calls_compile(void **state) {
+    (void)state;
+    assert_compiles(
+        "variables, NULL and the function itself", STANDARDS, "",
+        "#include <windows.h>\nHANDLE open_it(LPCWSTR name, LPWSTR own);\n"
+        "HANDLE open_it(LPCWSTR name, LPWSTR own) {\nWCHAR text[8] = {0};\n"
+        "HANDLE (*make)(LPSECURITY_ATTRIBUTES, BOOL, LPCWSTR) = CreateMutexW;\n"
+        "CloseHandle(CreateEventW(NULL, TRUE, FALSE, NULL));\n"
+        "MessageBoxW(NULL, text, own, MB_OK);\n"
+        "return make != NULL ? make(NULL, FALSE, name) : (OpenMutexW)(SYNCHRONIZE, FALSE, own);\n"
+        "}\n");
+}
+
+static void conio_and_curses_go_together_in_either_order(void **state) {
+    (void)state;
+    assert_compiles("conio.h before curses.h", STANDARDS, "",
+                    "#if __has_include(<curses.h>)\n#include <conio.h>\n#include <curses.h>\n"
+                    "int key(void);\nint key(void) { return kbhit() ? getch() : 0; }\n#endif\n"
+                    "int nothing;\n");
+    assert_compiles("curses.h before conio.h", STANDARDS, "",
+                    "#if __has_include(<curses.h>)\n#include <curses.h>\n#include <conio.h>\n"
+                    "int key(void);\nint key(void) { return kbhit() ? getch() : 0; }\n#endif\n"
+                    "int nothing;\n");
+}
+
+static void the_old_names_of_conio_are_functions(void **state) {
+    (void)state;
+    assert_compiles("conio.h's old names", STANDARDS, "",
+                    "#include <conio.h>\nint keys(void);\nint keys(void) {\n"
+                    "int (*get)(void) = getch;\n"
+                    "return get() + getche() + kbhit() + ungetch(1) + putch(2) + cputs(\"\");\n"
+                    "}\n");
+}
+
+static void cpp_before_2011_is_told_so(void **state) {
+    (void)state;
+    assert_int_not_equal(compile("-x c++ -std=c++98", "", "#include <windows.h>\nint nothing;\n"),
+                         0);
+    assert_true(compiler_said("need C++11"));
+}
+
 static void try_and_finally_compile_in_c(void **state) {
     (void)state;
     static const char text[] = "#include <windows.h>\nint turns(HANDLE mutex);\n"
@@ -179,6 +249,12 @@ int main(void) {
         cmocka_unit_test(a_unicode_build_is_told_that_tchar_is_char),
         cmocka_unit_test(the_w_calls_compile_in_either),
         cmocka_unit_test(words_of_visual_c_compile),
+        cmocka_unit_test(words_that_are_not_known_stand_for_nothing),
+        cmocka_unit_test(a_wide_literal_for_a_w_call_does_not_compile),
+        cmocka_unit_test(other_texts_for_w_calls_compile),
+        cmocka_unit_test(conio_and_curses_go_together_in_either_order),
+        cmocka_unit_test(the_old_names_of_conio_are_functions),
+        cmocka_unit_test(cpp_before_2011_is_told_so),
         cmocka_unit_test(try_and_finally_compile_in_c),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,9 +14,6 @@
 #include <keepmap/compat/tchar.h>
 #include <keepmap/compat/windows.h>
 
-#define LMEM_MOVEABLE 0x2u
-#define CREATE_SUSPENDED 0x4u
-
 static DWORD WINAPI never_run(LPVOID parameter) {
     (void)parameter;
     fail_msg("a thread that could not be made runs");

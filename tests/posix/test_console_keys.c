@@ -1,12 +1,13 @@
 /*
- * test_console_keys.c - _getch and its kin on a terminal and elsewhere, and MessageBox. A child
- * process does what is asked with its standard input on a pseudo-terminal or a pipe, and writes
- * what it got to a pipe.
+ * test_console_keys.c - _getch and its kin on a terminal and elsewhere. A child process does what
+ * is asked with its standard input on a pseudo-terminal or a pipe, and writes what it got to a
+ * pipe.
  *
  * Not under valgrind: it looks at which signal ends a process, and valgrind catches them all.
  */
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <pty.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -26,7 +27,6 @@
 #include <cmocka.h>
 
 #include <keepmap/compat/conio.h>
-#include <keepmap/compat/winuser.h>
 
 enum { PATIENCE_MS = 60000 };
 
@@ -84,6 +84,7 @@ static keyboard start(bool terminal, void (*run)(void)) {
         assert_int_equal(pipe2(in, O_CLOEXEC), 0);
         assert_int_equal(pipe2(out, O_CLOEXEC), 0);
     }
+    (void)fflush(NULL); /* or a child that ends by exit would print it again */
     k.child = fork();
     assert_true(k.child >= 0);
     if (k.child == 0) {
@@ -151,14 +152,18 @@ static bool line_by_line(int terminal) {
     return (now.c_lflag & all) == all && (now.c_iflag & ICRNL) != 0;
 }
 
+static void sleep_a_moment(void) {
+    const struct timespec moment = {.tv_nsec = 1000000};
+    nanosleep(&moment, NULL);
+}
+
 /* The child has reached the point where it waits for a key once the terminal says so. */
 static void wait_until_keys_are_single(const keyboard *k) {
-    const struct timespec moment = {.tv_nsec = 1000000};
     for (int i = 0; i < PATIENCE_MS; i++) {
         if (!line_by_line(k->line)) {
             return;
         }
-        nanosleep(&moment, NULL);
+        sleep_a_moment();
     }
     fail_msg("the child does not wait for a key");
 }
@@ -234,6 +239,7 @@ static void poll_then_get(void) {
     }
     answer(_getch());
     answer(_kbhit());
+    answer(_getch());
 }
 
 static void kbhit_sees_a_key_without_enter(void **state) {
@@ -243,7 +249,182 @@ static void kbhit_sees_a_key_without_enter(void **state) {
     type(&k, "k");
     assert_int_equal(answered(&k), 'k');
     assert_int_equal(answered(&k), 0);
+    type(&k, "l");
+    assert_int_equal(answered(&k), 'l');
+    assert_true(nothing_printed(&k));
+    assert_int_equal(end(&k), 0);
+}
+
+/* Until this much has been typed; without looking for a key. */
+static void wait_for_typed(int count) {
+    int there = 0;
+    while (there < count) {
+        sleep_a_moment();
+        if (ioctl(STDIN_FILENO, FIONREAD, &there) != 0) {
+            _exit(96);
+        }
+    }
+}
+
+static void look_typing_going_on_meanwhile(void) {
+    answer(_kbhit());
+    wait_for_typed(5);
+    for (int i = 0; i < 5; i++) {
+        answer(_kbhit() != 0 ? _getch() : -2);
+        wait_for_typed(4 - i);
+    }
+    answer(_kbhit());
+}
+
+static void what_is_typed_between_two_looks_is_neither_shown_nor_edited(void **state) {
+    (void)state;
+    keyboard k = start(true, look_typing_going_on_meanwhile);
+    assert_int_equal(answered(&k), 0);
+    type(&k, "ab\177\r\004");
+    static const int keys[] = {'a', 'b', 0177, '\r', 4};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        assert_int_equal(answered(&k), keys[i]);
+    }
+    assert_int_equal(answered(&k), 0);
+    assert_true(nothing_printed(&k));
+    assert_int_equal(end(&k), 0);
+}
+
+/* Enter has become a newline by then, and Ctrl-D the end of a line without one. */
+static void look_only_now(void) {
+    answer(0);
+    wait_for_typed(3);
+    for (int i = 0; i < 3; i++) {
+        answer(_kbhit() != 0 ? _getch() : -2);
+    }
+}
+
+static void enter_typed_before_the_first_look_is_enter(void **state) {
+    (void)state;
+    keyboard k = start(true, look_only_now);
+    assert_int_equal(answered(&k), 0);
+    type(&k, "a\rb\r\004");
+    assert_int_equal(answered(&k), 'a');
+    assert_int_equal(answered(&k), '\r');
+    assert_int_equal(answered(&k), 'b');
+    assert_int_equal(end(&k), 0);
+}
+
+static void look_until_interrupted(void) {
+    answer(_kbhit());
+    for (;;) {
+        sleep_a_moment(); /* not looking: the terminal's own signal keys must do */
+    }
+}
+
+static void an_interrupt_ends_a_program_that_is_not_looking(void **state) {
+    (void)state;
+    keyboard k = start(true, look_until_interrupted);
+    assert_int_equal(answered(&k), 0);
+    type(&k, "\003");
+    assert_int_equal(end(&k), 128 + SIGINT);
+}
+
+static void look_and_end(void) {
+    answer(_kbhit());
+    answer(_getch());
+    exit(3);
+}
+
+static void the_terminal_is_put_right_when_the_program_ends(void **state) {
+    (void)state;
+    keyboard k = start(true, look_and_end);
+    assert_int_equal(answered(&k), 0);
+    assert_false(line_by_line(k.line));
+    type(&k, "x");
+    assert_int_equal(answered(&k), 'x');
+    siginfo_t dead;
+    assert_int_equal(waitid(P_PID, (id_t)k.child, &dead, WEXITED | WNOWAIT), 0);
     assert_true(line_by_line(k.line));
+    assert_int_equal(end(&k), 3);
+}
+
+static void *get_one(void *unused) {
+    (void)unused;
+    answer(_getch());
+    return NULL;
+}
+
+/* Until a thread of this process waits for a key: the signal keys are off then. */
+static pthread_t start_reader(void) {
+    pthread_t reader;
+    struct termios now;
+    if (pthread_create(&reader, NULL, get_one, NULL) != 0) {
+        _exit(95);
+    }
+    do {
+        sleep_a_moment();
+        (void)tcgetattr(STDIN_FILENO, &now);
+    } while ((now.c_lflag & ISIG) != 0);
+    return reader;
+}
+
+static void end_while_another_reads(void) {
+    (void)start_reader();
+    exit(4);
+}
+
+static void the_terminal_is_put_right_though_a_thread_waits_for_a_key(void **state) {
+    (void)state;
+    keyboard k = start(true, end_while_another_reads);
+    siginfo_t dead;
+    assert_int_equal(waitid(P_PID, (id_t)k.child, &dead, WEXITED | WNOWAIT), 0);
+    assert_true(line_by_line(k.line));
+    assert_int_equal(end(&k), 4);
+}
+
+static void look_while_another_reads(void) {
+    pthread_t reader = start_reader();
+    answer(_kbhit());
+    (void)pthread_join(reader, NULL);
+}
+
+static void kbhit_does_not_wait_for_who_waits_for_a_key(void **state) {
+    (void)state;
+    keyboard k = start(true, look_while_another_reads);
+    assert_int_equal(answered(&k), 0);
+    type(&k, "z");
+    assert_int_equal(answered(&k), 'z');
+    assert_int_equal(end(&k), 0);
+}
+
+static void key_then_line(void) {
+    char line[16];
+    answer(_getch());
+    answer(fgets(line, sizeof line, stdin) != NULL && strcmp(line, "word\n") == 0);
+}
+
+static void a_line_after_a_key_is_shown_and_edited(void **state) {
+    (void)state;
+    keyboard k = start(true, key_then_line);
+    wait_until_keys_are_single(&k);
+    type(&k, "k");
+    assert_int_equal(answered(&k), 'k');
+    assert_true(line_by_line(k.line));
+    type(&k, "worx\177d\r");
+    assert_printed(&k, "worx\b \bd\r\n");
+    assert_int_equal(answered(&k), 1);
+    assert_int_equal(end(&k), 0);
+}
+
+static void look_then_line(void) {
+    char line[16];
+    answer(_kbhit());
+    answer(fgets(line, sizeof line, stdin) != NULL && strcmp(line, "word\n") == 0);
+}
+
+static void a_line_can_be_read_after_a_look(void **state) {
+    (void)state;
+    keyboard k = start(true, look_then_line);
+    assert_int_equal(answered(&k), 0);
+    type(&k, "word\r");
+    assert_int_equal(answered(&k), 1);
+    assert_true(nothing_printed(&k));
     assert_int_equal(end(&k), 0);
 }
 
@@ -333,71 +514,6 @@ static void one_key_can_be_put_back_and_output_goes_out_at_once(void **state) {
     assert_int_equal(end(&k), 0);
 }
 
-/* ---- MessageBox ---- */
-
-/* Runs it with standard error in a file, and says what came there. */
-static const char *said(int (*box)(void), int *result) {
-    static char text[256];
-    (void)fflush(stderr);
-    int kept = dup(STDERR_FILENO);
-    int file = open("said", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    assert_true(kept >= 0 && file >= 0);
-    assert_true(dup2(file, STDERR_FILENO) >= 0);
-    *result = box();
-    (void)fflush(stderr);
-    assert_true(dup2(kept, STDERR_FILENO) >= 0);
-    ssize_t got = pread(file, text, sizeof text - 1, 0);
-    assert_true(got >= 0);
-    text[got] = '\0';
-    (void)close(file);
-    (void)close(kept);
-    return text;
-}
-
-static int plain_box(void) {
-    return MessageBoxA(NULL, "text", "title", MB_OK | MB_ICONERROR);
-}
-
-static int untitled_box(void) {
-    return MessageBoxA(NULL, NULL, NULL, MB_YESNO);
-}
-
-static int wide_box(void) {
-    return MessageBoxW(NULL, u"t\u00E9xt", u"title", MB_RETRYCANCEL);
-}
-
-static int broken_box(void) {
-    static const WCHAR half[] = {0xD800, 0};
-    return MessageBoxW(NULL, half, u"title", MB_OK);
-}
-
-static int unknown_box(void) {
-    return MessageBoxA(NULL, "text", "title", 0xFu);
-}
-
-static void a_message_box_is_a_line_on_standard_error(void **state) {
-    (void)state;
-    int result = 0;
-    assert_string_equal(said(plain_box, &result), "title: text\n");
-    assert_int_equal(result, IDOK);
-    assert_string_equal(said(untitled_box, &result), "Error: \n");
-    assert_int_equal(result, IDYES);
-    assert_string_equal(said(wide_box, &result), "title: t\xC3\xA9xt\n");
-    assert_int_equal(result, IDCANCEL); /* an answer that ends the loop around it */
-}
-
-static void a_message_box_that_cannot_be_shown_is_an_error(void **state) {
-    (void)state;
-    int result = 1;
-    assert_string_equal(said(broken_box, &result), "");
-    assert_int_equal(result, 0);
-    assert_int_equal(GetLastError(), ERROR_NO_UNICODE_TRANSLATION);
-    result = 1;
-    assert_string_equal(said(unknown_box, &result), "");
-    assert_int_equal(result, 0);
-    assert_int_equal(GetLastError(), ERROR_INVALID_PARAMETER);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_comes_as_it_is_pressed_and_is_not_shown),
@@ -405,12 +521,18 @@ int main(void) {
         cmocka_unit_test(an_interrupt_finds_the_terminal_put_right),
         cmocka_unit_test(the_stop_key_is_no_key),
         cmocka_unit_test(kbhit_sees_a_key_without_enter),
+        cmocka_unit_test(what_is_typed_between_two_looks_is_neither_shown_nor_edited),
+        cmocka_unit_test(enter_typed_before_the_first_look_is_enter),
+        cmocka_unit_test(an_interrupt_ends_a_program_that_is_not_looking),
+        cmocka_unit_test(the_terminal_is_put_right_when_the_program_ends),
+        cmocka_unit_test(the_terminal_is_put_right_though_a_thread_waits_for_a_key),
+        cmocka_unit_test(kbhit_does_not_wait_for_who_waits_for_a_key),
+        cmocka_unit_test(a_line_after_a_key_is_shown_and_edited),
+        cmocka_unit_test(a_line_can_be_read_after_a_look),
         cmocka_unit_test(a_pipe_gives_its_characters_and_then_the_end),
         cmocka_unit_test(keys_follow_what_stdio_has_read),
         cmocka_unit_test(kbhit_waits_for_nothing_and_sees_the_end),
         cmocka_unit_test(one_key_can_be_put_back_and_output_goes_out_at_once),
-        cmocka_unit_test(a_message_box_is_a_line_on_standard_error),
-        cmocka_unit_test(a_message_box_that_cannot_be_shown_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

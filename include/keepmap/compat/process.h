@@ -18,6 +18,7 @@ static __inline__ uintptr_t _beginthreadex(void *security, unsigned stack,
                                    id);
 }
 
+/* See ExitThread, in C++ above all. */
 static __inline__ __attribute__((noreturn)) void _endthreadex(unsigned code) {
     ExitThread(code);
 }

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "windef.h"
+#include "winbase.h"
 
 #define _T(literal) __TEXT(literal)
 #define _TEXT(literal) __TEXT(literal)
@@ -34,11 +34,11 @@ typedef int _TINT;
 #define _tprintf printf
 #define _ftprintf fprintf
 #define _stprintf sprintf
-#define _sntprintf snprintf
+#define _sntprintf _snprintf
 #define _vtprintf vprintf
 #define _vftprintf vfprintf
 #define _vstprintf vsprintf
-#define _vsntprintf vsnprintf
+#define _vsntprintf _vsnprintf
 #define _tscanf scanf
 #define _ftscanf fscanf
 #define _stscanf sscanf
@@ -77,8 +77,7 @@ typedef int _TINT;
 #define _tcsspn strspn
 #define _tcscspn strcspn
 #define _tcstok strtok
-#define _stricmp strcasecmp
-#define _strnicmp strncasecmp
+#define _tcsdup _strdup
 
 #define _tcstol strtol
 #define _tcstoul strtoul
@@ -111,13 +110,6 @@ static __inline__ size_t _tcsnlen(const TCHAR *text, size_t most) {
     const void *end = memchr(text, 0, most);
     return end == NULL ? most : (size_t)((const TCHAR *)end - text);
 }
-
-static __inline__ TCHAR *_tcsdup(const TCHAR *text) {
-    size_t size = strlen(text) + 1;
-    TCHAR *copy = (TCHAR *)malloc(size);
-    return copy == NULL ? NULL : (TCHAR *)memcpy(copy, text, size);
-}
-#define _strdup _tcsdup
 
 /* The checked ones. What does not fit is not copied: the target is empty then, and the result is
  * ERANGE (on Windows the program is ended, unless it has said otherwise); -1 from _stprintf_s. */

@@ -11,6 +11,10 @@
 #ifndef KEEPMAP_COMPAT_WINDEF_H
 #define KEEPMAP_COMPAT_WINDEF_H
 
+#if defined(__cplusplus) && __cplusplus < 201103L
+#error "keepmap: these headers need C++11 or later"
+#endif
+
 #if defined(UNICODE) || defined(_UNICODE)
 #error                                                                                             \
     "keepmap: TCHAR is char on POSIX; build without UNICODE and _UNICODE (the W calls, which take UTF-16, work in either)"
@@ -117,6 +121,21 @@ typedef HINSTANCE HMODULE;
 #define WINAPIV
 #define APIPRIVATE
 #define WINBASEAPI
+#ifndef IN
+#define IN
+#endif
+#ifndef OUT
+#define OUT
+#endif
+#ifndef OPTIONAL
+#define OPTIONAL
+#endif
+#ifndef _cdecl
+#define _cdecl
+#endif
+#ifndef _stdcall
+#define _stdcall
+#endif
 #ifndef __cdecl
 #define __cdecl
 #endif
@@ -130,14 +149,27 @@ typedef HINSTANCE HMODULE;
 #define __forceinline __inline__ __attribute__((always_inline))
 #endif
 
+/*
+ * A word that is not among these (novtable, uuid("..."), ...) stands for nothing. An attribute
+ * before "struct" belongs to what is declared after the struct and not to its type, so GCC ignores
+ * that of "__declspec(align(16)) struct A {...};", with a warning; it counts in
+ * "struct __declspec(align(16)) A {...};", which both compilers understand.
+ */
 #ifndef __declspec
-#define __declspec(what) KMW_DECLSPEC_##what
-#define KMW_DECLSPEC_dllexport __attribute__((visibility("default")))
-#define KMW_DECLSPEC_dllimport
-#define KMW_DECLSPEC_noreturn __attribute__((noreturn))
-#define KMW_DECLSPEC_noinline __attribute__((noinline))
-#define KMW_DECLSPEC_thread __thread
-#define KMW_DECLSPEC_align(bytes) __attribute__((aligned(bytes)))
+#define __declspec(what) KMW_SECOND(KMW_DECLSPEC_##what, , )
+#define KMW_SECOND(...) KMW_SECOND_OF(__VA_ARGS__)
+#define KMW_SECOND_OF(known, attribute, ...) attribute
+#define KMW_DECLSPEC_dllexport KMW_KNOWN, __attribute__((visibility("default")))
+#define KMW_DECLSPEC_noreturn KMW_KNOWN, __attribute__((noreturn))
+#define KMW_DECLSPEC_noinline KMW_KNOWN, __attribute__((noinline))
+#define KMW_DECLSPEC_nothrow KMW_KNOWN, __attribute__((nothrow))
+#define KMW_DECLSPEC_selectany KMW_KNOWN, __attribute__((weak))
+#define KMW_DECLSPEC_align(bytes) KMW_KNOWN, __attribute__((aligned(bytes)))
+#ifdef __cplusplus
+#define KMW_DECLSPEC_thread KMW_KNOWN, thread_local
+#else
+#define KMW_DECLSPEC_thread KMW_KNOWN, _Thread_local
+#endif
 #endif
 
 #define _In_

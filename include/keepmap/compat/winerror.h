@@ -1,5 +1,5 @@
 /*
- * winerror.h - HRESULT; the ERROR_ codes are those of keepmap/win32.h.
+ * winerror.h - HRESULT, and error codes besides those of keepmap/win32.h, which no call here sets.
  */
 #if defined(_WIN32)
 #pragma GCC system_header /* #include_next is an extension */
@@ -9,6 +9,14 @@
 #define KEEPMAP_COMPAT_WINERROR_H
 
 #include "windef.h"
+
+#define ERROR_SEM_TIMEOUT 121u
+#define ERROR_PIPE_BUSY 231u
+#define ERROR_NO_MORE_ITEMS 259u
+#define ERROR_IO_INCOMPLETE 996u
+#define ERROR_IO_PENDING 997u
+#define ERROR_NOT_FOUND 1168u
+#define ERROR_TIMEOUT 1460u
 
 #define S_OK ((HRESULT)0)
 #define S_FALSE ((HRESULT)1)
@@ -24,10 +32,9 @@
 #define SUCCEEDED(result) ((HRESULT)(result) >= 0)
 #define FAILED(result) ((HRESULT)(result) < 0)
 
-static __inline__ HRESULT HRESULT_FROM_WIN32(DWORD code) {
-    return code == 0 || code > 0x7FFFFFFFu ? (HRESULT)code
-                                           : (HRESULT)((code & 0xFFFFu) | 0x80070000u);
-}
+/* A constant if the code is one, for the labels of a switch. */
+#define HRESULT_FROM_WIN32(code)                                                                   \
+    ((HRESULT)(code) <= 0 ? (HRESULT)(code) : (HRESULT)(((DWORD)(code)&0xFFFFu) | 0x80070000u))
 
 #endif /* KEEPMAP_COMPAT_WINERROR_H */
 #endif

@@ -27,6 +27,9 @@
 #define MB_ICONINFORMATION 0x40u
 #define MB_DEFBUTTON1 0x0u
 #define MB_DEFBUTTON2 0x100u
+#define MB_DEFBUTTON3 0x200u
+#define MB_DEFBUTTON4 0x300u
+#define MB_DEFMASK 0xF00u
 #define MB_SYSTEMMODAL 0x1000u
 #define MB_TASKMODAL 0x2000u
 #define MB_SETFOREGROUND 0x10000u
@@ -45,9 +48,10 @@ extern "C" {
 #endif
 
 /*
- * "TITLE: TEXT", a line on standard error. Nobody is asked: the answer is IDOK, or IDYES, or, where
- * the others would try again for ever, IDCANCEL or IDABORT. An unknown type, or text that is not
- * UTF-16: 0, and the last error.
+ * "TITLE: TEXT", a line on standard error. Nobody is asked: the answer is the default button's, the
+ * first one's unless MB_DEFBUTTON2 or MB_DEFBUTTON3 says otherwise; but never IDRETRY, which would
+ * try again for ever: IDCANCEL or IDABORT then. An unknown type, or text that is not UTF-16: 0, and
+ * the last error.
  */
 KMW_EXPORT int MessageBoxA(HWND owner, LPCSTR text, LPCSTR title, UINT type) KMW_AS(MessageBoxA);
 KMW_EXPORT int MessageBoxW(HWND owner, LPCWSTR text, LPCWSTR title, UINT type) KMW_AS(MessageBoxW);
