@@ -16,7 +16,13 @@
 #include "support/scratch.h"
 #include "support/thread.h"
 
-enum { MOST = MAXIMUM_WAIT_OBJECTS, ROUNDS = 1000, LONG_ENOUGH_MS = 60000, SHORT_MS = 30 };
+enum {
+    MOST = MAXIMUM_WAIT_OBJECTS,
+    ROUNDS = 1000,
+    MANY_ROUNDS = 20000,
+    LONG_ENOUGH_MS = 60000,
+    SHORT_MS = 30
+};
 
 static HANDLE event_of(BOOL manual, BOOL signaled) {
     HANDLE event = CreateEventA(NULL, manual, signaled, NULL);
@@ -272,6 +278,39 @@ static void two_threads_keep_step_each_waiting_for_all_of_two(void **state) {
     keep_step(TRUE);
 }
 
+typedef struct setter {
+    HANDLE events[2];
+    atomic_uint turn; /* of a round; 0: nothing to do yet */
+} setter;
+
+/* Always both, and the first before the second. */
+static void set_in_order(void *arg) {
+    setter *self = arg;
+    for (unsigned round = 1; round <= MANY_ROUNDS; round++) {
+        while (atomic_load(&self->turn) < round) {
+            Sleep(0);
+        }
+        for (atomic_uint pause = 0; pause < round % 200; pause++) {
+        }
+        (void)SetEvent(self->events[0]);
+        (void)SetEvent(self->events[1]);
+    }
+}
+
+static void any_never_takes_a_later_one_and_leaves_an_earlier(void **state) {
+    (void)state;
+    setter other = {.events = {event_of(FALSE, FALSE), event_of(FALSE, FALSE)}};
+    thread *one = thread_start(set_in_order, &other);
+    for (unsigned round = 1; round <= MANY_ROUNDS; round++) {
+        atomic_store(&other.turn, round);
+        assert_int_equal(WaitForMultipleObjects(2, other.events, FALSE, LONG_ENOUGH_MS),
+                         WAIT_OBJECT_0);
+        assert_int_equal(WaitForSingleObject(other.events[1], LONG_ENOUGH_MS), WAIT_OBJECT_0);
+    }
+    thread_join(one);
+    close_each(other.events, 2);
+}
+
 typedef struct worker {
     HANDLE objects[3]; /* stop, work, more work */
     atomic_uint *done;
@@ -371,6 +410,7 @@ int main(void) {
         cmocka_unit_test(nothing_is_signaled_before_a_wait_that_cannot_be),
         cmocka_unit_test(two_threads_keep_step_each_waiting_for_any_of_two),
         cmocka_unit_test(two_threads_keep_step_each_waiting_for_all_of_two),
+        cmocka_unit_test(any_never_takes_a_later_one_and_leaves_an_earlier),
         cmocka_unit_test(workers_do_all_the_work_that_is_announced),
         cmocka_unit_test(philosophers_who_take_both_forks_or_none_all_eat),
         cmocka_unit_test(a_thread_has_a_number_of_its_own),

@@ -222,7 +222,26 @@ KMW_EXPORT BOOL InitializeSecurityDescriptor(PSECURITY_DESCRIPTOR descriptor, DW
 KMW_EXPORT BOOL SetSecurityDescriptorDacl(PSECURITY_DESCRIPTOR descriptor, BOOL present, PACL dacl,
                                           BOOL defaulted) KMW_AS(SetSecurityDescriptorDacl);
 
-/* Synchronisation --------------------------------------------------------------------------- */
+/* Synchronisation ---------------------------------------------------------------------------
+ *
+ * What is not quite as on Windows:
+ *   - Nobody is handed a mutex, an event or a unit of a semaphore: whoever comes first takes it,
+ * also before one that was woken for it. Who waits beside others that ask again at once may wait
+ * long.
+ *   - A wait for all of several takes one after the other, once all have been signaled, and puts
+ * back what it took when one was taken before it. For that moment others do not see it; a process
+ *     killed in that moment may have consumed one and not the others.
+ *   - A mutex knows its owner by its thread's number: those who share one must share a PID name
+ * space. A thread owns 2048 mutexes at most (ERROR_NO_SYSTEM_RESOURCES), as many as the kernel
+ * abandons for it.
+ *   - A process killed while it signals, or is being woken, costs others a tenth of a second at
+ * most.
+ *   - PulseEvent lets go those who wait at that moment, and nobody who waits for all of several.
+ *   - An unnamed mutex whose last handle its owner closes is released, unless the process has
+ * forked since it was made.
+ *   - Objects opened to everybody can be damaged by everybody: a mutex's contents are trusted, and
+ * one whose file its owner cuts short is a SIGBUS.
+ */
 
 KMW_EXPORT HANDLE CreateEventA(LPSECURITY_ATTRIBUTES security, BOOL manual_reset, BOOL signaled,
                                LPCSTR name) KMW_AS(CreateEventA);

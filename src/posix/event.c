@@ -1,5 +1,11 @@
 /*
  * event.c - events: a bit that is set, and taken by one (auto reset) or seen by all (manual reset).
+ *
+ * Besides that bit the word counts two things. Resets, so that a wait for all that took the bit and
+ * has to put it back sees that it is not to be there any more. And pulses, so that those who were
+ * waiting see that there was one, though it leaves the event reset: of a manual event all of them,
+ * of an auto event whoever of them clears the bit that says so. The counts overflow, which matters
+ * to nobody who looks again before there have been some thousands.
  */
 #include <limits.h>
 #include <stddef.h>
@@ -8,9 +14,12 @@
 #include "sync_object.h"
 #include "sync_sleep.h"
 
-#define SIGNALED 1u
-#define ONE_PULSE 2u
-#define PULSES (~(SIGNALED | KMW_CROWDED))
+#define SIGNALED 0x1u
+#define PULSED 0x2u /* auto: one of those who were waiting is to go */
+#define ONE_RESET 0x4u
+#define RESETS 0xFFFCu
+#define ONE_PULSE 0x10000u
+#define PULSES 0xFFFF0000u
 
 #define EVENT_QUERY_STATE 0x0001u
 
@@ -18,22 +27,23 @@ static bool is_manual(const kmw_sync_page *page) {
     return page->limit != 0;
 }
 
-/* A pulse lets go all who were waiting for a manual event, though they find it reset again. */
-static bool is_signaled(const kmw_sync_page *page, unsigned word, unsigned since) {
-    return (word & SIGNALED) != 0 || (is_manual(page) && ((word ^ since) & PULSES) != 0);
+/* Does a pulse let go who has waited since the word was `since`? */
+static bool is_pulsed(const kmw_sync_page *page, unsigned word, unsigned since) {
+    return ((word ^ since) & PULSES) != 0 && (is_manual(page) || (word & PULSED) != 0);
 }
 
 static bool event_is_signaled(kmw_sync_page *page, unsigned since) {
-    return is_signaled(page, atomic_load(&page->state->word), since);
+    const unsigned word = atomic_load(&page->state->word);
+    return (word & SIGNALED) != 0 || is_pulsed(page, word, since);
 }
 
-static kmw_taking event_take(kmw_sync_page *page, unsigned since) {
+static kmw_taking event_take(kmw_sync_page *page, unsigned since, unsigned *found) {
     unsigned word = atomic_load(&page->state->word);
-    if (is_manual(page)) {
-        return is_signaled(page, word, since) ? KMW_TAKEN : KMW_NOT_SIGNALED;
-    }
-    while (word & SIGNALED) {
-        if (atomic_compare_exchange_weak(&page->state->word, &word, word & ~SIGNALED)) {
+    while ((word & SIGNALED) != 0 || is_pulsed(page, word, since)) {
+        const unsigned taken = word & SIGNALED ? SIGNALED : PULSED;
+        if (is_manual(page) ||
+            atomic_compare_exchange_weak(&page->state->word, &word, word & ~taken)) {
+            *found = word;
             return KMW_TAKEN;
         }
     }
@@ -43,13 +53,39 @@ static kmw_taking event_take(kmw_sync_page *page, unsigned since) {
 /* Also if it is set already: whom that was for may have been killed before taking it. */
 static void set(kmw_sync_page *page) {
     atomic_fetch_or(&page->state->word, SIGNALED);
-    (void)kmw_sync_wake(page, is_manual(page) ? INT_MAX : 1);
+    kmw_sync_wake(page, is_manual(page) ? INT_MAX : 1);
 }
 
-static void event_put_back(kmw_sync_page *page, kmw_taking taking) {
-    if (taking == KMW_TAKEN && !is_manual(page)) {
-        set(page);
+static void reset(kmw_sync_page *page) {
+    unsigned word = atomic_load(&page->state->word);
+    unsigned after = 0;
+    do {
+        after = (word & (PULSES | PULSED)) | ((word + ONE_RESET) & RESETS);
+    } while (!atomic_compare_exchange_weak(&page->state->word, &word, after));
+}
+
+static void pulse(kmw_sync_page *page) {
+    const unsigned turn = is_manual(page) ? 0 : PULSED;
+    unsigned word = atomic_load(&page->state->word);
+    unsigned after = 0;
+    do {
+        after = ((word + ONE_PULSE) & PULSES) | (word & RESETS) | turn;
+    } while (!atomic_compare_exchange_weak(&page->state->word, &word, after));
+    kmw_sync_wake(page, is_manual(page) ? INT_MAX : 1);
+}
+
+/* Unless it has been reset meanwhile. A pulse that was taken is over. */
+static void event_put_back(kmw_sync_page *page, kmw_taking taking, unsigned found) {
+    unsigned word = atomic_load(&page->state->word);
+    if (taking != KMW_TAKEN || is_manual(page) || !(found & SIGNALED)) {
+        return;
     }
+    do {
+        if (((word ^ found) & (RESETS | PULSES)) != 0) {
+            return;
+        }
+    } while (!atomic_compare_exchange_weak(&page->state->word, &word, word | SIGNALED));
+    kmw_sync_wake(page, 1);
 }
 
 static BOOL event_signal(kmw_sync_page *page, DWORD access) {
@@ -94,26 +130,9 @@ BOOL ResetEvent(HANDLE event) {
     if (use.object == NULL) {
         return FALSE;
     }
-    atomic_fetch_and(&kmw_sync_page_in(use)->state->word, ~SIGNALED);
+    reset(kmw_sync_page_in(use));
     kmw_use_end(use);
     return TRUE;
-}
-
-static void pulse_manual(kmw_sync_page *page) {
-    unsigned word = atomic_load(&page->state->word);
-    unsigned after = 0;
-    do {
-        after = (word & KMW_CROWDED) | ((word + ONE_PULSE) & PULSES);
-    } while (!atomic_compare_exchange_weak(&page->state->word, &word, after));
-    (void)kmw_sync_wake(page, INT_MAX);
-}
-
-/* Left set if there is somebody who is on his way to take it. */
-static void pulse_auto(kmw_sync_page *page) {
-    atomic_fetch_or(&page->state->word, SIGNALED);
-    if (kmw_sync_wake(page, 1) == 0) {
-        atomic_fetch_and(&page->state->word, ~SIGNALED);
-    }
 }
 
 BOOL PulseEvent(HANDLE event) {
@@ -121,12 +140,7 @@ BOOL PulseEvent(HANDLE event) {
     if (use.object == NULL) {
         return FALSE;
     }
-    kmw_sync_page *page = kmw_sync_page_in(use);
-    if (is_manual(page)) {
-        pulse_manual(page);
-    } else {
-        pulse_auto(page);
-    }
+    pulse(kmw_sync_page_in(use));
     kmw_use_end(use);
     return TRUE;
 }

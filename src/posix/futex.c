@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,14 +21,53 @@ atomic_bool kmw_futex_has_waitv = true;
 atomic_bool kmw_futex_has_waitv = false;
 #endif
 
-void kmw_futex_wait(atomic_uint *word, unsigned expected, const struct timespec *until,
-                    uint32_t hears) {
-    (void)syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, until, NULL, hears);
+/* Of the system calls whose time has 64 bits everywhere. */
+struct wide_time {
+    int64_t seconds;
+    int64_t nanoseconds;
+};
+
+/* Of the others: as wide as a register. */
+struct narrow_time {
+    long seconds;
+    long nanoseconds;
+};
+
+/* Absolute, by CLOCK_MONOTONIC, as FUTEX_WAIT_BITSET is. */
+static long wait_until(atomic_uint *word, unsigned expected, const struct timespec *until) {
+#if defined(SYS_futex_time64)
+    struct wide_time wide = {0};
+    if (until != NULL) {
+        wide = (struct wide_time){until->tv_sec, until->tv_nsec};
+    }
+    const long result = syscall(SYS_futex_time64, word, FUTEX_WAIT_BITSET, expected,
+                                until != NULL ? &wide : NULL, NULL, FUTEX_BITSET_MATCH_ANY);
+    if (result == 0 || errno != ENOSYS) {
+        return result; /* Linux 5.1 */
+    }
+#endif
+#if defined(SYS_futex)
+    struct narrow_time narrow = {0};
+    if (until != NULL) {
+        narrow = (struct narrow_time){(long)until->tv_sec, until->tv_nsec};
+    }
+    return syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, until != NULL ? &narrow : NULL,
+                   NULL, FUTEX_BITSET_MATCH_ANY);
+#else
+    return result;
+#endif
 }
 
-int kmw_futex_wake(atomic_uint *word, int count, uint32_t reaches) {
-    const long woken = syscall(SYS_futex, word, FUTEX_WAKE_BITSET, count, NULL, NULL, reaches);
-    return woken > 0 ? (int)woken : 0;
+void kmw_futex_wait(atomic_uint *word, unsigned expected, const struct timespec *until) {
+    (void)wait_until(word, expected, until);
+}
+
+void kmw_futex_wake(atomic_uint *word, int count) {
+#if defined(SYS_futex)
+    (void)syscall(SYS_futex, word, FUTEX_WAKE, count);
+#else
+    (void)syscall(SYS_futex_time64, word, FUTEX_WAKE, count);
+#endif
 }
 
 static bool has_passed(const struct timespec *until) {
@@ -59,12 +99,6 @@ static void look_again_and_again(atomic_uint *const *words, const unsigned *expe
 }
 
 #if defined(SYS_futex_waitv) && defined(FUTEX_32)
-
-/* The system call's own time has 64 bits everywhere. */
-struct wide_time {
-    int64_t seconds;
-    int64_t nanoseconds;
-};
 
 /* False: there is no such call here. */
 static bool wait_by_system_call(atomic_uint *const *words, const unsigned *expected, unsigned count,
@@ -100,7 +134,7 @@ static bool wait_by_system_call(atomic_uint *const *words, const unsigned *expec
 void kmw_futex_wait_any(atomic_uint *const *words, const unsigned *expected, unsigned count,
                         const struct timespec *until) {
     if (count == 1) {
-        kmw_futex_wait(words[0], expected[0], until, KMW_FUTEX_EVERYBODY);
+        kmw_futex_wait(words[0], expected[0], until);
         return;
     }
     if (atomic_load_explicit(&kmw_futex_has_waitv, memory_order_relaxed)) {

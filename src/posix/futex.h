@@ -9,21 +9,15 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <time.h>
-
-/* Of a wait: which wakes it hears. Of a wake: whom it reaches. Two that have a bit in common meet.
- */
-#define KMW_FUTEX_EVERYBODY UINT32_MAX
 
 #define KMW_FUTEX_WORDS_MAX 64
 
 /* Sleeps while *word is `expected`, until `until` (CLOCK_MONOTONIC; NULL: without limit). */
-void kmw_futex_wait(atomic_uint *word, unsigned expected, const struct timespec *until,
-                    uint32_t hears);
+void kmw_futex_wait(atomic_uint *word, unsigned expected, const struct timespec *until);
 
-/* Wakes at most `count`, in the order they came. How many there were. */
-int kmw_futex_wake(atomic_uint *word, int count, uint32_t reaches);
+/* Wakes at most `count`, in the order they came. */
+void kmw_futex_wake(atomic_uint *word, int count);
 
 /* Sleeps while each of `count` words is as expected; at most KMW_FUTEX_WORDS_MAX. */
 void kmw_futex_wait_any(atomic_uint *const *words, const unsigned *expected, unsigned count,

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "file_mutexes.h"
 #include "last_error.h"
 #include "sync_object.h"
 #include "sync_sleep.h"
@@ -25,23 +26,49 @@
 #define TELL_THE_NEXT 1u
 #define BEYOND_REPAIR 2u
 
+/*
+ * As many of a dead thread's mutexes as Linux looks at: the rest would be nobody's, and nobody
+ * could take them. Those that a program has made without keepmap are not known here.
+ */
+enum { MOST_OWNED = 2048 };
+
 /* ---- Owning ---- */
+
+/* How many mutexes the calling thread owns. A forked child's thread owns none. */
+static unsigned *owned_here(void) {
+    static _Thread_local struct {
+        uint64_t thread;
+        unsigned count;
+    } owned;
+    const uint64_t self = kmw_thread_self();
+    if (owned.thread != self) {
+        owned.thread = self;
+        owned.count = 0;
+    }
+    return &owned.count;
+}
+
+static bool is_owner(const kmw_sync_page *page) {
+    return atomic_load_explicit(&page->owner, memory_order_relaxed) == kmw_thread_self();
+}
 
 /* After the C library has given it. What the owner before left undone is the caller's to mend. */
 static kmw_taking own(kmw_sync_page *page, bool owner_died) {
-    const uint64_t self = kmw_thread_self();
-    if (!owner_died && atomic_load_explicit(&page->owner, memory_order_relaxed) == self) {
+    unsigned to_tell = TELL_THE_NEXT;
+    if (!owner_died && is_owner(page)) {
         page->depth++;
         return KMW_TAKEN;
     }
     if (owner_died) {
         (void)pthread_mutex_consistent(&page->state->mutex); /* just given as inconsistent */
     }
-    if (atomic_exchange(&page->owner, self) == 0) {
+    if (atomic_exchange(&page->owner, kmw_thread_self()) == 0) {
         kmw_sync_page_reference(page); /* else a dead owner's is inherited */
     }
     page->depth = 1;
-    const bool was_put_back = atomic_exchange(&page->state->abandoned, 0) == TELL_THE_NEXT;
+    (*owned_here())++;
+    /* Not by force: what is beyond repair stays so. */
+    const bool was_put_back = atomic_compare_exchange_strong(&page->state->abandoned, &to_tell, 0);
     return owner_died || was_put_back ? KMW_TAKEN_ABANDONED : KMW_TAKEN;
 }
 
@@ -77,7 +104,7 @@ static kmw_taking settle(kmw_sync_page *page, int result) {
 /* FALSE, and the last error: the calling thread does not own it. */
 static BOOL release(kmw_sync_page *page) {
     kmw_sync_state *state = page->state;
-    if (atomic_load_explicit(&page->owner, memory_order_relaxed) != kmw_thread_self()) {
+    if (!is_owner(page)) {
         return kmw_fail(ERROR_NOT_OWNER);
     }
     if (page->depth > 1) {
@@ -86,11 +113,12 @@ static BOOL release(kmw_sync_page *page) {
     }
     /* Before the next owner can say that it is it. */
     atomic_store(&page->owner, 0);
+    (*owned_here())--;
     const int result = pthread_mutex_unlock(&state->mutex);
     /* Adds nothing, but orders the look after the release: a waiter counts itself, then tries. */
     if (atomic_fetch_add(&state->waiters, 0) != 0) {
         atomic_fetch_add(&state->word, 1);
-        (void)kmw_sync_wake(page, 1);
+        kmw_sync_wake(page, 1);
     }
     kmw_sync_page_release(page); /* the caller's object has one more */
     return result == 0 ? TRUE : kmw_fail(ERROR_NOT_OWNER);
@@ -118,20 +146,26 @@ static DWORD make_mutex(pthread_mutex_t *mutex) {
     return error == 0 ? ERROR_SUCCESS : kmw_error_of_errno(error);
 }
 
-static kmw_taking mutex_take(kmw_sync_page *page, unsigned since) {
+static kmw_taking mutex_take(kmw_sync_page *page, unsigned since, unsigned *found) {
     (void)since;
+    *found = 0; /* what there is to put back is not in the word */
     if (is_beyond_repair(page)) {
         return give_up(page);
+    }
+    if (*owned_here() == MOST_OWNED && !is_owner(page)) {
+        kmw_fail(ERROR_NO_SYSTEM_RESOURCES);
+        return KMW_TAKE_FAILED;
     }
     return settle(page, pthread_mutex_trylock(&page->state->mutex));
 }
 
 static DWORD mutex_start(kmw_sync_page *page, const kmw_sync_start *start) {
-    DWORD error = make_mutex(&page->state->mutex);
-    if (error == ERROR_SUCCESS && start->owned) {
-        (void)mutex_take(page, 0); /* nobody else knows it yet */
+    unsigned found = 0;
+    const DWORD error = make_mutex(&page->state->mutex);
+    if (error != ERROR_SUCCESS || !start->owned) {
+        return error;
     }
-    return error;
+    return mutex_take(page, 0, &found) == KMW_TAKEN ? ERROR_SUCCESS : GetLastError();
 }
 
 /* The C library does as the mutex's own description of itself says: one of another type would not
@@ -159,7 +193,7 @@ static bool mutex_is_signaled(kmw_sync_page *page, unsigned since) {
     const unsigned owner =
         (unsigned)__atomic_load_n(&page->state->mutex.__data.__lock, __ATOMIC_SEQ_CST) &
         FUTEX_TID_MASK;
-    return owner == 0 || atomic_load(&page->owner) == kmw_thread_self() || is_beyond_repair(page);
+    return owner == 0 || is_owner(page) || is_beyond_repair(page);
 #else
     (void)page;
     return true;
@@ -167,9 +201,11 @@ static bool mutex_is_signaled(kmw_sync_page *page, unsigned since) {
 }
 
 /* Whoever gets it next is told what this owner has been told. */
-static void mutex_put_back(kmw_sync_page *page, kmw_taking taking) {
+static void mutex_put_back(kmw_sync_page *page, kmw_taking taking, unsigned found) {
+    unsigned nothing = 0;
+    (void)found;
     if (taking == KMW_TAKEN_ABANDONED) {
-        atomic_store(&page->state->abandoned, TELL_THE_NEXT);
+        (void)atomic_compare_exchange_strong(&page->state->abandoned, &nothing, TELL_THE_NEXT);
     }
     (void)release(page);
 }
@@ -234,6 +270,17 @@ static BOOL mutex_signal(kmw_sync_page *page, DWORD access) {
     return release(page);
 }
 
+/*
+ * An unnamed mutex that only this thread could still release, but for the want of a handle: nobody
+ * waits for it, or ever will. Unless there was a fork since: then another process may.
+ */
+static void mutex_part(kmw_sync_page *page) {
+    const bool is_private = !page->named && page->forks == kmw_fork_count();
+    while (is_private && is_owner(page) && release(page)) {
+    }
+    kmw_sync_pages_sweep();
+}
+
 const kmw_sync_class kmw_mutex_class = {
     .class = {KMW_MUTEX, kmw_sync_object_last_handle, kmw_sync_object_destroy},
     .all = MUTEX_ALL_ACCESS,
@@ -247,6 +294,7 @@ const kmw_sync_class kmw_mutex_class = {
     .put_back = mutex_put_back,
     .wait = mutex_wait,
     .signal = mutex_signal,
+    .part = mutex_part,
 };
 
 /* ---- The calls ---- */

@@ -8,7 +8,7 @@
 #include "sync_object.h"
 #include "sync_sleep.h"
 
-#define COUNT (~KMW_CROWDED)
+#define COUNT ((unsigned)INT32_MAX) /* more is no count, whoever wrote it there */
 
 #define SEMAPHORE_QUERY_STATE 0x0001u
 
@@ -17,11 +17,12 @@ static bool semaphore_is_signaled(kmw_sync_page *page, unsigned since) {
     return (atomic_load(&page->state->word) & COUNT) != 0;
 }
 
-static kmw_taking semaphore_take(kmw_sync_page *page, unsigned since) {
+static kmw_taking semaphore_take(kmw_sync_page *page, unsigned since, unsigned *found) {
     (void)since;
     unsigned word = atomic_load(&page->state->word);
     while (word & COUNT) {
         if (atomic_compare_exchange_weak(&page->state->word, &word, word - 1)) {
+            *found = word;
             return KMW_TAKEN;
         }
     }
@@ -36,13 +37,15 @@ static DWORD release(kmw_sync_page *page, unsigned count, unsigned *before) {
             return ERROR_TOO_MANY_POSTS;
         }
     } while (!atomic_compare_exchange_weak(&page->state->word, &word, word + count));
-    (void)kmw_sync_wake(page, (int)count);
+    kmw_sync_wake(page, (int)count);
     return ERROR_SUCCESS;
 }
 
-/* Full again meanwhile: then what was taken has been released twice, and is there. */
-static void semaphore_put_back(kmw_sync_page *page, kmw_taking taking) {
+/* If it is full meanwhile, somebody's release went through that would have been refused, had this
+ * not been taken: the count is what it would be then, and whom it concerns has been woken. */
+static void semaphore_put_back(kmw_sync_page *page, kmw_taking taking, unsigned found) {
     unsigned before = 0;
+    (void)found;
     if (taking == KMW_TAKEN) {
         (void)release(page, 1, &before);
     }

@@ -10,6 +10,9 @@
 #define LONGEST_NS 20000
 #define LOOKS_A_CLOCK 16
 
+/* Where there is one processor. */
+#define YIELDS 1
+
 /* A spin that paid earns one, one that did not costs two. Without any left, one wait in this many
  * spins, which costs those that never pay some hundred nanoseconds a wait. */
 #define MOST_CREDIT 16
@@ -52,18 +55,18 @@ bool kmw_spin_begin(kmw_spin *spin) {
         learned.alone = has_one_processor();
     }
     learned.waits_to_census--;
-    if (learned.alone) {
-        return false;
-    }
     if (learned.credit == 0 && ++learned.waits_without < WAITS_A_TRIAL) {
         return false;
     }
     learned.waits_without = 0;
-    *spin = (kmw_spin){.looks = 0};
+    *spin = (kmw_spin){.yields = learned.alone};
     return true;
 }
 
 bool kmw_spin_on(kmw_spin *spin) {
+    if (spin->yields) {
+        return spin->looks++ < YIELDS && sched_yield() == 0;
+    }
     pause_briefly();
     if (++spin->looks % LOOKS_A_CLOCK != 0) {
         return true;

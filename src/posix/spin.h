@@ -4,7 +4,11 @@
  * Waking a sleeper on another, idle processor takes some 20 microseconds. Who is answered sooner
  * than that does better to stay awake; who is not has wasted that much. So each thread learns
  * whether its waits are short, spins as long as that pays, and tries again now and then when it
- * did not. Where a thread may use one processor only, nobody can answer while it spins: never.
+ * did not.
+ *
+ * Where a thread may use one processor only, nobody can answer while it spins. There it lets others
+ * go first, once: if the partner answers then, it finds nobody asleep, and two system calls and a
+ * timer become one.
  *
  *     kmw_spin spin;
  *     if (kmw_spin_begin(&spin)) {
@@ -19,6 +23,7 @@
 #include <stdint.h>
 
 typedef struct kmw_spin {
+    bool yields; /* for want of another processor */
     unsigned looks;
     int64_t until;
 } kmw_spin;

@@ -63,13 +63,13 @@ void kmw_sync_object_last_handle(kmw_object *object) {
 
 void kmw_sync_object_destroy(kmw_object *object) {
     kmw_sync_object *sync = (kmw_sync_object *)object;
-    const bool is_mutex = object->class->kind == KMW_MUTEX;
+    const kmw_sync_class *class = kmw_sync_class_of(object);
     kmw_named_close(&sync->named);
+    if (class->part != NULL) {
+        class->part(sync->page);
+    }
     kmw_sync_page_leave(sync->page);
     free(sync);
-    if (is_mutex) {
-        kmw_sync_pages_sweep();
-    }
 }
 
 /* The handle to a new object over `page`. Page and name are the object's, or gone. */
@@ -97,7 +97,7 @@ static HANDLE open_newborn(const kmw_sync_class *class, kmw_sync_page *page,
     kmw_sync_page_reference(page);
     HANDLE handle = open_handle(class, page, named, class->all, inherit);
     if (handle == NULL && start->owned) {
-        class->put_back(page, KMW_TAKEN);
+        class->put_back(page, KMW_TAKEN, 0);
     }
     kmw_sync_page_release(page);
     return handle;
@@ -117,7 +117,7 @@ static DWORD start_page(const kmw_sync_class *class, kmw_sync_page *page,
 static void drop_page(const kmw_sync_class *class, kmw_sync_page *page,
                       const kmw_sync_start *start) {
     if (start->owned) {
-        class->put_back(page, KMW_TAKEN);
+        class->put_back(page, KMW_TAKEN, 0);
     }
     kmw_sync_page_release(page);
 }

@@ -41,13 +41,16 @@ typedef struct kmw_sync_class {
 
     /* Would a waiter that has waited since the word was `since` get it? */
     bool (*is_signaled)(kmw_sync_page *page, unsigned since);
-    kmw_taking (*take)(kmw_sync_page *page, unsigned since);
-    /* Undoes a take, and wakes whom that concerns. */
-    void (*put_back)(kmw_sync_page *page, kmw_taking taking);
+    /* *found: what the word was, if that is where it was taken from. */
+    kmw_taking (*take)(kmw_sync_page *page, unsigned since, unsigned *found);
+    /* Undoes a take that found the word as `found`, and wakes whom that concerns. */
+    void (*put_back)(kmw_sync_page *page, kmw_taking taking, unsigned found);
     /* Takes or waits until `until`; NULL: by sleeping on the word. */
     kmw_taking (*wait)(kmw_sync_page *page, const struct timespec *until);
     /* What SignalObjectAndWait does; fails with the last error. */
     BOOL (*signal)(kmw_sync_page *page, DWORD access);
+    /* The last that this process has of an object is going. NULL: nothing to do. */
+    void (*part)(kmw_sync_page *page);
 } kmw_sync_class;
 
 typedef struct kmw_sync_object {

@@ -9,13 +9,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "file_mutexes.h"
 #include "thread_self.h"
 #include "view.h"
 
 _Static_assert(sizeof(kmw_sync_state) <= KMW_STATE_SIZE, "a header has room for the state");
 _Static_assert(KMW_STATE_OFFSET % _Alignof(kmw_sync_state) == 0, "the state is aligned there");
 
-enum { BUCKETS = 64 };
+/* More than one: pages are left one at a time, so those of the dead become fewer. */
+enum { BUCKETS = 64, LOOKS_A_SWEEP = 4 };
 
 /*
  * Guards what follows. A leaf: nothing else is locked while it is held. Taken around fork, so that
@@ -23,7 +25,8 @@ enum { BUCKETS = 64 };
  */
 static pthread_mutex_t pages_mutex = PTHREAD_MUTEX_INITIALIZER;
 static kmw_sync_page *named_pages[BUCKETS]; /* without those whose last reference has gone */
-static kmw_sync_page *left_pages;           /* of mutexes that were owned when their object went */
+/* Of mutexes that were owned when their object went; this one is the next to be looked at. */
+static kmw_sync_page *left_pages;
 
 /* ---- fork ---- */
 
@@ -68,6 +71,31 @@ static kmw_sync_page *find(dev_t device, ino_t inode) {
     return NULL;
 }
 
+static void unlist_left(kmw_sync_page *page) {
+    if (page->next_left == NULL) {
+        return;
+    }
+    page->previous_left->next_left = page->next_left;
+    page->next_left->previous_left = page->previous_left;
+    if (left_pages == page) {
+        left_pages = page->next_left == page ? NULL : page->next_left;
+    }
+    page->next_left = NULL;
+    page->previous_left = NULL;
+}
+
+/* At the end: it is looked at after those that are there. */
+static void list_left(kmw_sync_page *page) {
+    if (left_pages == NULL) {
+        left_pages = page->next_left = page->previous_left = page;
+        return;
+    }
+    page->next_left = left_pages;
+    page->previous_left = left_pages->previous_left;
+    page->previous_left->next_left = page;
+    left_pages->previous_left = page;
+}
+
 static void unlist(kmw_sync_page *page) {
     kmw_sync_page **at = page->named ? bucket_of(page->device, page->inode) : NULL;
     while (at != NULL && *at != NULL && *at != page) {
@@ -76,13 +104,7 @@ static void unlist(kmw_sync_page *page) {
     if (at != NULL && *at == page) {
         *at = page->next;
     }
-    at = page->is_left ? &left_pages : NULL;
-    while (at != NULL && *at != NULL && *at != page) {
-        at = &(*at)->next_left;
-    }
-    if (at != NULL && *at == page) {
-        *at = page->next_left;
-    }
+    unlist_left(page);
 }
 
 /* ---- Making and freeing ---- */
@@ -98,6 +120,7 @@ static kmw_sync_page *page_over(void *mapping, size_t state_offset) {
         return NULL;
     }
     page->mapping = mapping;
+    page->forks = kmw_fork_count();
     page->state = (kmw_sync_state *)((char *)mapping + state_offset);
     atomic_init(&page->references, 1);
     atomic_init(&page->owner, 0);
@@ -178,10 +201,8 @@ void kmw_sync_page_release(kmw_sync_page *page) {
 void kmw_sync_page_leave(kmw_sync_page *page) {
     if (atomic_load(&page->owner) != 0) {
         lock_pages();
-        if (!page->is_left) {
-            page->is_left = true;
-            page->next_left = left_pages;
-            left_pages = page;
+        if (page->next_left == NULL) {
+            list_left(page);
         }
         unlock_pages();
     }
@@ -195,24 +216,20 @@ static bool bury_owner(kmw_sync_page *page) {
            atomic_compare_exchange_strong(&page->owner, &owner, 0);
 }
 
-/* Takes one page out of those that were left, whose owner has died; NULL: there is none. */
-static kmw_sync_page *take_orphan(void) {
+void kmw_sync_pages_sweep(void) {
+    kmw_sync_page *orphans[LOOKS_A_SWEEP];
+    unsigned count = 0;
     lock_pages();
-    kmw_sync_page **at = &left_pages;
-    while (*at != NULL && !bury_owner(*at)) {
-        at = &(*at)->next_left;
-    }
-    kmw_sync_page *page = *at;
-    if (page != NULL) {
-        *at = page->next_left;
-        page->is_left = false;
+    for (unsigned look = 0; look < LOOKS_A_SWEEP && left_pages != NULL; look++) {
+        kmw_sync_page *page = left_pages;
+        left_pages = page->next_left;
+        if (bury_owner(page)) {
+            unlist_left(page);
+            orphans[count++] = page;
+        }
     }
     unlock_pages();
-    return page;
-}
-
-void kmw_sync_pages_sweep(void) {
-    for (kmw_sync_page *page = take_orphan(); page != NULL; page = take_orphan()) {
-        kmw_sync_page_release(page);
+    while (count > 0) {
+        kmw_sync_page_release(orphans[--count]);
     }
 }

@@ -29,16 +29,14 @@
 typedef struct kmw_sync_state {
     /*
      * What waiters look at and sleep on.
-     *   Event:     bit 0 signaled, bits 1 to 30 the pulses so far.
+     *   Event:     see event.c.
      *   Semaphore: bits 0 to 30 the count.
      *   Mutex:     counts the releases that somebody waited for in a wait for several objects.
-     * Bit 31 of the first two: KMW_CROWDED (sync_sleep.h).
      */
     atomic_uint word;
     /* Who sleeps on the word, or is about to. A waiter that is killed stays counted: that costs
      * system calls, nothing else. */
     atomic_uint waiters;
-    atomic_uint told;      /* sync_sleep.h */
     uint32_t limit;        /* Event: manual reset. Semaphore: the maximum. */
     atomic_uint abandoned; /* Mutex: 1: whoever takes it next is to be told; 2: nobody can. */
     _Alignas(64) pthread_mutex_t mutex;
@@ -51,6 +49,7 @@ struct kmw_sync_page {
 
     atomic_uint references;
     void *mapping;
+    unsigned forks; /* kmw_fork_count() when it was made: if it still is, nobody shares it */
     bool named;
     dev_t device; /* of the file, if named */
     ino_t inode;
@@ -62,8 +61,7 @@ struct kmw_sync_page {
 
     /* Guarded by the mutex of sync_page.c. */
     kmw_sync_page *next;
-    kmw_sync_page *next_left;
-    bool is_left;
+    kmw_sync_page *next_left, *previous_left; /* a ring; NULL: not in it */
 };
 
 /* A page of an unnamed object: zeros. One reference. NULL and errno. */
@@ -79,7 +77,8 @@ void kmw_sync_page_release(kmw_sync_page *page);
  * whether that thread lives: kmw_sync_pages_sweep. */
 void kmw_sync_page_leave(kmw_sync_page *page);
 
-/* Lets go the pages that no object holds, of mutexes whose owners have died. */
+/* Looks at some of the pages that no object holds, each call at the next ones, and lets go those of
+ * mutexes whose owners have died. */
 void kmw_sync_pages_sweep(void);
 
 #endif /* KMW_SYNC_PAGE_H */

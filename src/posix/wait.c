@@ -26,7 +26,9 @@ typedef struct waiting {
     unsigned since; /* the word at the beginning */
     unsigned seen;  /* ...and when it was last looked at */
     bool slept_on;
+    bool refused; /* it looked signaled, but was not to be had */
     kmw_taking taking;
+    unsigned found; /* what the word was when it was taken */
 } waiting;
 
 /* ---- Time ---- */
@@ -104,7 +106,7 @@ static DWORD code_of(kmw_taking taking) {
 /* ---- One object ---- */
 
 static kmw_taking take(waiting *it) {
-    return it->class == NULL ? KMW_TAKEN : it->class->take(it->page, it->since);
+    return it->class == NULL ? KMW_TAKEN : it->class->take(it->page, it->since, &it->found);
 }
 
 static kmw_taking spin(waiting *it) {
@@ -121,7 +123,7 @@ static kmw_taking spin(waiting *it) {
 }
 
 static kmw_taking sleep_until_taken(waiting *it, const time_limit *limit) {
-    const bool candidate = kmw_sync_enter(it->page);
+    kmw_sync_enter(it->page);
     kmw_taking taking = KMW_NOT_SIGNALED;
     for (;;) {
         it->seen = atomic_load(&it->page->state->word);
@@ -129,7 +131,7 @@ static kmw_taking sleep_until_taken(waiting *it, const time_limit *limit) {
         if (taking != KMW_NOT_SIGNALED || is_over(limit)) {
             break;
         }
-        kmw_sync_sleep(it->page, candidate, it->seen, limit->until);
+        kmw_sync_sleep(it->page, it->seen, limit->until);
     }
     kmw_sync_exit(it->page);
     return taking;
@@ -203,10 +205,37 @@ DWORD SignalObjectAndWait(HANDLE to_signal, HANDLE to_wait_for, DWORD millisecon
 
 /* ---- Several objects ---- */
 
+static bool looks_free(waiting *it) {
+    return !it->refused && (it->class == NULL || it->class->is_signaled(it->page, it->since));
+}
+
+/* Something that looks free, while all before it did not when looked at after it: who sets two in
+ * their order must not see us take the second and leave the first. */
+static unsigned lowest_free(waiting *each, unsigned free) {
+    unsigned i = 0;
+    while (i < free) {
+        if (looks_free(&each[i])) {
+            free = i;
+            i = 0;
+        } else {
+            i++;
+        }
+    }
+    return free;
+}
+
 /* The first that is signaled. */
 static DWORD take_any(waiting *each, unsigned count) {
     for (unsigned i = 0; i < count; i++) {
+        each[i].refused = false;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (!looks_free(&each[i])) {
+            continue;
+        }
+        i = lowest_free(each, i);
         each[i].taking = take(&each[i]);
+        each[i].refused = each[i].taking == KMW_NOT_SIGNALED;
         if (each[i].taking != KMW_NOT_SIGNALED) {
             const DWORD code = code_of(each[i].taking);
             return code == WAIT_FAILED ? WAIT_FAILED : code + i;
@@ -223,7 +252,7 @@ static bool is_signaled(waiting *it) {
 static void put_back(waiting *each, unsigned count) {
     while (count-- > 0) {
         if (each[count].class != NULL) {
-            each[count].class->put_back(each[count].page, each[count].taking);
+            each[count].class->put_back(each[count].page, each[count].taking, each[count].found);
         }
         each[count].taking = KMW_NOT_SIGNALED;
     }
@@ -266,7 +295,7 @@ static void hand_on(waiting *each, unsigned count) {
     for (unsigned i = 0; i < count; i++) {
         const bool taken = each[i].taking == KMW_TAKEN || each[i].taking == KMW_TAKEN_ABANDONED;
         if (each[i].slept_on && !taken && is_signaled(&each[i])) {
-            (void)kmw_sync_wake(each[i].page, 1);
+            kmw_sync_wake(each[i].page, 1);
         }
         each[i].slept_on = false;
     }
@@ -318,7 +347,7 @@ static DWORD sleep_for_several(waiting *each, unsigned count, bool all, const ti
     unsigned lost = 0;
     for (unsigned i = 0; i < count; i++) {
         if (each[i].class != NULL) {
-            (void)kmw_sync_enter(each[i].page);
+            kmw_sync_enter(each[i].page);
         }
     }
     for (;;) {
@@ -367,7 +396,7 @@ DWORD WaitForMultipleObjectsEx(DWORD count, const HANDLE *objects, BOOL all, DWO
     waiting each[MAXIMUM_WAIT_OBJECTS];
     DWORD result = WAIT_FAILED;
     unsigned begun = 0;
-    if (count == 0 || count > MAXIMUM_WAIT_OBJECTS) {
+    if (count == 0 || count > MAXIMUM_WAIT_OBJECTS || objects == NULL) {
         kmw_fail(ERROR_INVALID_PARAMETER);
         return WAIT_FAILED;
     }

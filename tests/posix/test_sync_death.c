@@ -109,11 +109,11 @@ static void wait_for_several(void *event) {
 /* The wake-up dies with it. */
 static void die_when_woken(void *event) {
     kmw_sync_page *page = page_of(event, &kmw_event_class);
-    (void)kmw_sync_enter(page);
+    kmw_sync_enter(page);
     atomic_fetch_add(&shared->begun, 1);
     unsigned word = atomic_load(&page->state->word);
     while ((word & 1) == 0) {
-        kmw_futex_wait(&page->state->word, word, NULL, 1);
+        kmw_futex_wait(&page->state->word, word, NULL);
         word = atomic_load(&page->state->word);
     }
     _exit(7);
@@ -253,10 +253,11 @@ static void putting_back_an_abandoned_mutex_leaves_it_abandoned(void **state) {
     (void)state;
     HANDLE mutex = CreateMutexA(NULL, FALSE, NULL);
     kmw_sync_page *page = page_of(mutex, &kmw_mutex_class);
+    unsigned found = 0;
     thread_join(thread_start(take_and_end, mutex));
     for (int i = 0; i < 3; i++) { /* as a wait for all does that loses the race for another */
-        assert_int_equal(kmw_mutex_class.take(page, 0), KMW_TAKEN_ABANDONED);
-        kmw_mutex_class.put_back(page, KMW_TAKEN_ABANDONED);
+        assert_int_equal(kmw_mutex_class.take(page, 0, &found), KMW_TAKEN_ABANDONED);
+        kmw_mutex_class.put_back(page, KMW_TAKEN_ABANDONED, found);
     }
     assert_int_equal(WaitForSingleObject(mutex, 0), WAIT_ABANDONED);
     assert_true(ReleaseMutex(mutex));
@@ -278,21 +279,35 @@ static unsigned shared_mappings(void) {
     return count;
 }
 
-static void own_close_and_end(void *arg) {
-    (void)arg;
-    HANDLE mutex = CreateMutexA(NULL, TRUE, NULL);
-    CloseHandle(mutex);
+typedef struct owner {
+    HANDLE mutex, owned, closed;
+} owner;
+
+static void own_until_closed(void *arg) {
+    owner *self = arg;
+    self->mutex = CreateMutexA(NULL, TRUE, NULL);
+    (void)SetEvent(self->owned);
+    (void)WaitForSingleObject(self->closed, LONG_ENOUGH_MS);
 }
 
 static void what_dead_threads_owned_and_nobody_can_reach_is_let_go(void **state) {
     (void)state;
+    owner other = {.owned = CreateEventA(NULL, FALSE, FALSE, NULL),
+                   .closed = CreateEventA(NULL, FALSE, FALSE, NULL)};
     unsigned before = shared_mappings();
     for (int i = 0; i < DEATHS; i++) {
-        thread_join(thread_start(own_close_and_end, NULL));
+        thread *one = thread_start(own_until_closed, &other);
+        assert_int_equal(WaitForSingleObject(other.owned, LONG_ENOUGH_MS), WAIT_OBJECT_0);
+        assert_true(CloseHandle(other.mutex));
+        assert_true(SetEvent(other.closed));
+        thread_join(one);
     }
-    HANDLE mutex = CreateMutexA(NULL, FALSE, NULL); /* creating one looks for such */
-    assert_true(CloseHandle(mutex));
+    for (int i = 0; i < DEATHS; i++) { /* creating one looks for some of those */
+        assert_true(CloseHandle(CreateMutexA(NULL, FALSE, NULL)));
+    }
     assert_int_equal(shared_mappings(), before);
+    CloseHandle(other.owned);
+    CloseHandle(other.closed);
 }
 
 static void wait_without_limit(void *mutex) {
