@@ -71,6 +71,13 @@ typedef struct kmw_named {
 
 #define KMW_WRITTEN_DATA ((uint64_t)16 << 10)
 
+/* How the bytes behind the header come to be there; see kmw_birth. */
+typedef enum kmw_birth_data {
+    KMW_DATA_HOLE,
+    KMW_DATA_MISSING,
+    KMW_DATA_WRITTEN,
+} kmw_birth_data;
+
 /* What is to be made, if the name is not taken. */
 typedef struct kmw_birth {
     kmw_kind kind;
@@ -85,7 +92,7 @@ typedef struct kmw_birth {
      * so that prepare makes the file as long as it is to be; or, for no more than KMW_WRITTEN_DATA
      * bytes, zeros that are allocated, which cost little beside the header.
      */
-    enum { KMW_DATA_HOLE, KMW_DATA_MISSING, KMW_DATA_WRITTEN } data;
+    kmw_birth_data data;
     /*
      * Makes the new object complete, before anybody can see it. Called at most once. On
      * failure all is undone.

@@ -78,7 +78,7 @@ static DWORD create(const kmw_object_name *name, const kmw_birth *birth, making 
 }
 
 /* How the bytes of a pagefile-backed section come to be there. */
-static int data_of(const kmw_section_request *request, uint64_t size) {
+static kmw_birth_data data_of(const kmw_section_request *request, uint64_t size) {
     if ((request->flags & SEC_RESERVE) != 0) {
         return KMW_DATA_HOLE;
     }

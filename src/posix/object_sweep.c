@@ -54,8 +54,8 @@ static bool is_ours(const round *at, const char *file) {
 }
 
 /* Is that the name that such a file has? Anybody may write what he likes into a file of his. */
-static bool is_name_of(const round *at, const char *file, char *text, size_t length) {
-    const kmw_object_name name = {.global = at->global, .text = text, .length = length};
+static bool is_name_of(const round *at, const char *file, const char *text, size_t length) {
+    const kmw_object_name name = {.global = at->global, .text = (char *)text, .length = length};
     kmw_object_file expected;
     kmw_object_file_of(&name, &expected);
     return strcmp(expected.name, file) == 0;

@@ -497,7 +497,8 @@ static void sweep(fault_kind kind, int error, bool from_then_on) {
         scenarios[s].prepare();
         assert_int_equal(scenarios[s].run(), KM_OK);
         assert_false(run_with_fault(&scenarios[s], kind, 1000000, error, false));
-        /* And what a first failure makes: the sanitizer's allocator takes memory when it pleases. */
+        /* And what a first failure makes: the sanitizer's allocator takes memory when it pleases.
+         */
         scenarios[s].prepare();
         fault_arm(kind, 1, error, false);
         (void)scenarios[s].run();
