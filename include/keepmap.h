@@ -39,9 +39,9 @@
  * km_read and km_write do not: they report KM_E_TRUNCATED.
  *
  * Processes. After fork a child may use its parent's maps: they show the same bytes (a KM_PRIVATE
- * map: each process its own copy). A lock held at the fork is one lock of both: km_unlock in either
- * frees it, km_close only once the other has closed its map too (at once, if who locked it closes
- * the map while windows of it are open).
+ * map: each process its own copy). A lock held at the fork is one lock of both, and exactly one of
+ * the two may unlock it: km_unlock in either frees it, km_close only once the other has closed its
+ * map too (at once, if who locked it closes the map while windows of it are open).
  *
  * Crashes. Stores through a KM_WRITE map belong to the system at once: they survive the death of
  * the process. What has been flushed with KM_FLUSH_DURABLE also survives the death of the system
@@ -231,8 +231,9 @@ KM_API KM_MUST_CHECK km_status km_open(km_map **map, const char *path, const km_
  *
  * Types. `type`, at most 31 bytes of UTF-8, and `type_version` say what the bytes mean. The maker's
  * are kept in the record; whoever opens with a type must name the same and the same version, else
- * KM_E_MISMATCH with both in the sentence. type NULL (type_version is 0 then): the maker gives no
- * type, and who opens takes any; km_segment_describe tells which.
+ * KM_E_MISMATCH with both in the sentence. No controls or line ends: sentences show it. type NULL
+ * (type_version is 0 then): the maker gives no type, and who opens takes any; km_segment_describe
+ * tells which.
  *
  * Permissions. 0, or bits for the owner alone: nobody else can open it. Any bit for group or others
  * opens it to everybody, to read and to write: nothing between these two exists on all systems.
@@ -242,7 +243,11 @@ KM_API KM_MUST_CHECK km_status km_open(km_map **map, const char *path, const km_
  * died with its lock is not known.
  *
  * fork. A child may use its parent's segments: the memory is shared, a KM_PRIVATE map's stores are
- * not. Each process locks for itself, but for a lock held at the fork, which is one lock of both.
+ * not. Each process locks for itself, but for a lock held at the fork, which is one lock of both:
+ * exactly one of them may unlock it.
+ *
+ * Linux: who share a segment have to be in one PID namespace. Processes are known by their numbers
+ * there; two of the same number, each in its own, would take each other for one.
  *
  * The same calls work as on files, except: km_resize is KM_E_UNSUPPORTED, and km_flush has nothing
  * to do. km_copy writes a segment to a file. A segment is filled from a file by an `init` that
@@ -252,8 +257,9 @@ KM_API KM_MUST_CHECK km_status km_open(km_map **map, const char *path, const km_
  *
  * Errors: KM_E_NOT_FOUND, KM_E_EXISTS, KM_E_ACCESS, KM_E_TRUNCATED, KM_E_MISMATCH, KM_E_TIMEOUT,
  * KM_E_NO_MEMORY and KM_E_NO_SPACE (the memory cannot be had), KM_E_TOO_LARGE, KM_E_INVALID (also:
- * the name belongs to an object of another kind), KM_E_BUSY (the maker died over it, and somebody
- * holds what is left), KM_E_UNSUPPORTED, KM_E_IO.
+ * the name, or NAME.keepmap, belongs to an object of another kind), KM_E_BUSY (the maker died over
+ * it and somebody holds what is left, or it is this thread's own init that opens it),
+ * KM_E_UNSUPPORTED, KM_E_IO.
  */
 KM_API KM_MUST_CHECK km_status km_segment(km_map **map, const char *name,
                                           const km_options *options);
@@ -263,7 +269,7 @@ typedef struct km_segment_facts {
     uint32_t described; /* 1: it has a record; 0: a plain section, of which only sizes are known */
     uint64_t size;      /* its bytes */
     uint64_t section_size;   /* of memory for them: whole pages, the record included */
-    uint64_t created_ns;     /* when: nanoseconds since 1970, UTC */
+    uint64_t created_ns;     /* when: ns since 1970, UTC; KM_TIME_UNKNOWN: nobody said */
     uint32_t creator;        /* by which process, as that saw its own number */
     uint32_t type_version;   /* what it was made with */
     char type[KM_TYPE_SIZE]; /* "": none */
@@ -352,25 +358,33 @@ typedef enum km_lock_mode {
  * that time. Windows of a map: KM_E_UNSUPPORTED. An exclusive lock on a KM_READ or KM_PRIVATE map
  * of a file that one may not write is KM_E_ACCESS on POSIX.
  *
- * A segment's lock lies on a small file beside the segments (Windows: in the temporary folder,
- * machine-wide in ProgramData), which goes with the last map that has used it. While inside, the
+ * A segment's lock lies on a small file beside the segments (Windows: in the user's local
+ * application data, machine-wide in ProgramData), which goes with the last map that has used it.
+ * Opening that file counts against timeout_ms; with 0 it is given a tenth of a second if others
+ * are just making or deleting it. While inside, the
  * exclusive holder leaves a mark in the segment. Whoever then gets the lock and finds the mark of
  * one who is gone is told KM_E_OWNER_DIED, and HOLDS THE LOCK: what it protects may be half
- * changed. An exclusive locker repairs it; his km_unlock says that all is well. A shared locker
+ * changed. An exclusive locker repairs it; his km_unlock says that all is well, km_close without it
+ * does not: the next is told again. A shared locker
  * cannot: each is told, until somebody has locked exclusively and unlocked. Only a KM_WRITE map of
  * a segment locks exclusively (KM_E_ACCESS). Plain sections have no place for the mark.
  */
 KM_API KM_MUST_CHECK km_status km_lock(km_map *map, km_lock_mode mode, uint32_t timeout_ms);
 
-/* KM_E_INVALID if the map holds no lock. */
+/*
+ * KM_E_INVALID if the map holds no lock. Of two processes that have a lock together since a fork,
+ * exactly one may call this. If a segment's own lock was given back by the process that took it,
+ * the other's call is KM_E_INVALID and changes nothing; for shared locks, files and plain sections
+ * that cannot be told. KM_E_IO: the lock is free, but the segment's mark may have stayed.
+ */
 KM_API km_status km_unlock(km_map *map);
 
 /* ---- Access that cannot crash ------------------------------------------------------------- */
 
 /*
- * Copy between the map and memory of one's own, like memcpy, except that a file that has become
- * too short (KM_E_TRUNCATED) or cannot be read (KM_E_IO) is an error and no signal. After an error
- * the bytes at `to` (km_read), or of the map (km_write), are partly copied. KM_E_INVALID: the
+ * Copy between the map and memory of one's own, like memcpy, except that a file or segment that has
+ * become too short (KM_E_TRUNCATED) or cannot be read (KM_E_IO) is an error and no signal. After an
+ * error the bytes at `to` (km_read), or of the map (km_write), are partly copied. KM_E_INVALID: the
  * range is not inside the map. km_write on a KM_READ map: KM_E_ACCESS.
  */
 KM_API KM_MUST_CHECK km_status km_read(const km_map *map, uint64_t offset, void *to,
@@ -399,7 +413,7 @@ KM_API KM_MUST_CHECK km_status km_advise(km_map *map, uint64_t offset, uint64_t 
 /* ---- Sizes: exact, declared, allocated, fitting ------------------------------------------- */
 
 /* km_size_report.findings: what is not as it should be, or worth knowing. */
-#define KM_SIZE_TRUNCATED 0x01u  /* the file is shorter than the map, or than expected */
+#define KM_SIZE_TRUNCATED 0x01u  /* it is shorter than the map, or than expected */
 #define KM_SIZE_MISMATCH 0x02u   /* the file is not exactly as long as expected */
 #define KM_SIZE_GREW 0x04u       /* the file is longer than what is mapped of it; no failure */
 #define KM_SIZE_HOLES 0x08u      /* parts are not allocated; no failure */
@@ -429,9 +443,10 @@ typedef struct km_size_report {
 /*
  * Is the file still what the map was made from? Checks the size (KM_E_TRUNCATED; KM_E_MISMATCH
  * with KM_OPEN_EXACT) and, for KM_WRITE maps with holes, that the disk can take them
- * (KM_E_NO_SPACE). Of a segment: that its record is whole (KM_E_CORRUPT: somebody has stored past
- * its end). KM_OK if all is well. With these statuses too the report is filled; with any other
- * (KM_E_IO...) it is as it was. `report` may be NULL.
+ * (KM_E_NO_SPACE). Of a segment: that its memory is all there (KM_E_TRUNCATED: on POSIX somebody
+ * has cut its end off) and its record whole (KM_E_CORRUPT: somebody has stored past its end). KM_OK
+ * if all is well. With these statuses too the report is filled; with any other (KM_E_IO...) it is
+ * as it was. `report` may be NULL.
  */
 KM_API KM_MUST_CHECK km_status km_check(const km_map *map, km_size_report *report);
 
@@ -476,7 +491,7 @@ typedef struct km_copy_options {
  * followed, and a target that somebody has open or mapped through keepmap is KM_E_BUSY.
  *
  * Stores made meanwhile may or may not be in the copy; under km_lock by all who store, it is one
- * state. A KM_PRIVATE map is copied with its private stores. A file cut short meanwhile:
+ * state. A KM_PRIVATE map is copied with its private stores. A file or segment cut short:
  * KM_E_TRUNCATED.
  */
 KM_API KM_MUST_CHECK km_status km_copy(km_map *map, const char *path,

@@ -14,6 +14,7 @@
 #include <keepmap/win32.h>
 
 #include "map.h"
+#include "options.h"
 #include "path.h"
 #include "platform.h"
 #include "segment.h"
@@ -24,30 +25,12 @@
 
 /* ---- The report ---------------------------------------------------------------------------- */
 
-/* No version of the report will ever be longer: whoever says so has not initialised it. */
-#define LONGEST_REPORT 4096u
-
-/* How many bytes the caller's report has. */
 static km_status report_size(const km_size_report *report, uint32_t *size) {
-    const uint32_t first_version = sizeof(km_size_report);
-    *size = report == NULL || report->struct_size == 0 ? first_version : report->struct_size;
-    if (*size < first_version || *size > LONGEST_REPORT) {
-        return km_fail(KM_E_INVALID, "struct_size %" PRIu32 " is no size of a km_size_report",
-                       *size);
-    }
-    return KM_OK;
+    return km_result_size(report, sizeof *report, "km_size_report", size);
 }
 
-/* Fills as much of the caller's report as both sides know; what only he knows becomes zero. */
 static void hand_over(const km_size_report *facts, uint32_t size, km_size_report *report) {
-    if (report == NULL) {
-        return;
-    }
-    const uint32_t said = report->struct_size;
-    const size_t known = size < sizeof *facts ? size : sizeof *facts;
-    memcpy(report, facts, known);
-    memset((char *)report + known, 0, size - known);
-    report->struct_size = said;
+    km_result_fill(facts, sizeof *facts, size, report);
 }
 
 /* ---- Facts --------------------------------------------------------------------------------- */

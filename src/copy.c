@@ -53,9 +53,10 @@ static km_status fail_copy(const copy_job *job, DWORD error, const char *doing, 
 
 static km_status fail_truncated(const copy_job *job, uint64_t size) {
     return km_fail(KM_E_TRUNCATED,
-                   "cannot copy \"%s\" to \"%s\": the file was cut short to %" PRIu64
+                   "cannot copy \"%s\" to \"%s\": the %s was cut short to %" PRIu64
                    " bytes; the map needs %" PRIu64,
-                   job->map->file->path, job->draft.path, size, job->map->offset + job->total);
+                   job->map->file->path, job->draft.path, km_file_noun(job->map->file), size,
+                   job->map->offset + job->total);
 }
 
 static km_status report_progress(const copy_job *job, uint64_t done) {

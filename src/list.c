@@ -13,10 +13,6 @@
 
 _Static_assert(KM_PLATFORM_TAIL == KM_RECORD_SIZE, "what is fetched is where a record would be");
 
-/* A FILETIME counts from 1601. */
-#define FILETIME_OF_1970 116444736000000000ULL
-#define NS_OF_FILETIME 100u
-
 static int by_name(const void *one, const void *other) {
     const km_platform_object *a = one;
     const km_platform_object *b = other;
@@ -30,20 +26,12 @@ static int by_number(const void *one, const void *other) {
     return (a > b) - (a < b);
 }
 
-static uint64_t ns_since_1970(uint64_t filetime) {
-    if (filetime < FILETIME_OF_1970 ||
-        filetime - FILETIME_OF_1970 >= KM_TIME_UNKNOWN / NS_OF_FILETIME) {
-        return KM_TIME_UNKNOWN; /* whoever may write a record may write nonsense */
-    }
-    return (filetime - FILETIME_OF_1970) * NS_OF_FILETIME;
-}
-
 /* What the system knows goes before what the record says; the record knows the exact size. */
 static void believe_record(const km_record *record, km_object *object) {
     object->described = true;
     object->size = record->size;
     if (object->created_ns == KM_TIME_UNKNOWN) {
-        object->created_ns = ns_since_1970(record->created);
+        object->created_ns = km_record_created_ns(record);
     }
     if (object->creator == KM_ID_UNKNOWN) {
         object->creator = record->creator;

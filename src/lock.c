@@ -6,6 +6,7 @@
  */
 #include <inttypes.h>
 
+#include "deadline.h"
 #include "map.h"
 #include "segment.h"
 #include "size.h"
@@ -35,23 +36,18 @@ static DWORD try_lock(HANDLE file, km_lock_mode mode) {
  * limit, and on Windows everything else on the same handle, a flush by another thread, would wait
  * with it.
  */
-static DWORD wait_for_lock(HANDLE file, km_lock_mode mode, uint32_t timeout_ms) {
-    const uint64_t start = GetTickCount64();
+static DWORD wait_for_lock(HANDLE file, km_lock_mode mode, const km_deadline *deadline) {
     for (uint32_t pause = FIRST_PAUSE_MS;; pause *= 2) {
-        DWORD error = try_lock(file, mode);
-        if (error != ERROR_LOCK_VIOLATION || timeout_ms == 0) {
+        const DWORD error = try_lock(file, mode);
+        if (error != ERROR_LOCK_VIOLATION || deadline->timeout_ms == 0) {
             return error;
         }
-        pause = pause < LONGEST_PAUSE_MS ? pause : LONGEST_PAUSE_MS;
-        uint32_t rest = pause;
-        if (timeout_ms != KM_WAIT_FOREVER) {
-            uint64_t waited = GetTickCount64() - start;
-            if (waited >= timeout_ms) {
-                return WAIT_TIMEOUT;
-            }
-            rest = timeout_ms - (uint32_t)waited;
+        const uint32_t left = km_deadline_left(deadline);
+        if (left == 0) {
+            return WAIT_TIMEOUT;
         }
-        Sleep(pause < rest ? pause : rest);
+        pause = pause < LONGEST_PAUSE_MS ? pause : LONGEST_PAUSE_MS;
+        Sleep(pause < left ? pause : left);
     }
 }
 
@@ -70,22 +66,38 @@ static DWORD unlock_byte(HANDLE file) {
     return UnlockFileEx(file, 0, 1, 0, &place) ? ERROR_SUCCESS : GetLastError();
 }
 
-/* *held: also with KM_E_OWNER_DIED. */
-static km_status take_lock(km_map *map, km_lock_mode mode, uint32_t timeout_ms, bool *held) {
+/* The byte. A segment's file may have lost its name while we waited: those who come now meet at
+ * another one, and so do we. */
+static km_status take_byte(km_map *map, km_lock_mode mode, const km_deadline *deadline,
+                           HANDLE *handle) {
     km_file *file = map->file;
-    HANDLE handle = file->handle;
-    *held = false;
-    if (file->segment != NULL) {
-        km_status status = km_segment_lock_file(map, &handle);
+    for (;;) {
+        km_status status =
+            file->segment != NULL ? km_segment_lock_file(map, deadline, handle) : KM_OK;
         if (status != KM_OK) {
             return status;
         }
+        const DWORD error = wait_for_lock(*handle, mode, deadline);
+        if (error != ERROR_SUCCESS) {
+            return fail_locking(file, error, mode, deadline->timeout_ms);
+        }
+        if (file->segment == NULL || !km_segment_lock_is_lost(map)) {
+            return KM_OK;
+        }
+        (void)unlock_byte(*handle); /* nobody else will ever ask for it */
     }
-    DWORD error = wait_for_lock(handle, mode, timeout_ms);
-    if (error != ERROR_SUCCESS) {
-        return fail_locking(file, error, mode, timeout_ms);
+}
+
+/* *held: also with KM_E_OWNER_DIED. */
+static km_status take_lock(km_map *map, km_lock_mode mode, const km_deadline *deadline,
+                           bool *held) {
+    HANDLE handle = map->file->handle;
+    *held = false;
+    km_status status = take_byte(map, mode, deadline, &handle);
+    if (status != KM_OK) {
+        return status;
     }
-    km_status status = file->segment != NULL ? km_segment_lock_entered(map, mode) : KM_OK;
+    status = map->file->segment != NULL ? km_segment_lock_entered(map, mode) : KM_OK;
     *held = status == KM_OK || status == KM_E_OWNER_DIED;
     if (!*held) {
         (void)unlock_byte(handle); /* the first failure is the one to tell */
@@ -117,32 +129,59 @@ km_status km_lock(km_map *map, km_lock_mode mode, uint32_t timeout_ms) {
                        file->path);
     }
     bool held = false;
-    km_status status = take_lock(map, mode, timeout_ms, &held);
+    const km_deadline deadline = km_deadline_in(timeout_ms);
+    km_status status = take_lock(map, mode, &deadline, &held);
     map->locker = GetCurrentProcessId();
     atomic_store(&map->lock, held ? KM_LOCKED : KM_UNLOCKED);
     return status;
+}
+
+/* By who owns map->lock. The byte is freed whatever becomes of the mark. */
+static km_status give_back(km_map *map, bool repaired) {
+    const km_file *file = map->file;
+    HANDLE handle = file->handle;
+    bool ours = true;
+    DWORD mark_error = ERROR_SUCCESS;
+    if (file->segment != NULL) {
+        mark_error = km_segment_lock_leaving(map, repaired, &handle, &ours);
+    }
+    const DWORD error = ours ? unlock_byte(handle) : ERROR_SUCCESS;
+    atomic_store(&map->lock, error == ERROR_SUCCESS ? KM_UNLOCKED : KM_LOCKED);
+    if (error != ERROR_SUCCESS) {
+        return km_fail_system_as(KM_E_IO, error, "cannot unlock \"%s\"", file->path);
+    }
+    if (!ours) {
+        return km_fail(KM_E_INVALID,
+                       "cannot unlock the segment \"%s\": the process that locked it before the "
+                       "fork has done so",
+                       file->path);
+    }
+    if (mark_error != ERROR_SUCCESS) {
+        return km_fail_system_as(KM_E_IO, mark_error,
+                                 "unlocked the segment \"%s\", but its record is out of reach",
+                                 file->path);
+    }
+    return KM_OK;
+}
+
+static bool begin_unlocking(km_map *map) {
+    int state = KM_LOCKED;
+    return atomic_compare_exchange_strong(&map->lock, &state, KM_LOCK_CHANGING);
 }
 
 km_status km_unlock(km_map *map) {
     if (map == NULL) {
         return km_fail(KM_E_INVALID, "cannot unlock: the map is NULL");
     }
-    int state = KM_LOCKED;
-    if (!atomic_compare_exchange_strong(&map->lock, &state, KM_LOCK_CHANGING)) {
+    if (!begin_unlocking(map)) {
         return km_fail(KM_E_INVALID, "cannot unlock \"%s\": this map holds no lock",
                        map->file->path);
     }
-    HANDLE handle = map->file->handle;
-    DWORD error = ERROR_SUCCESS;
-    if (map->file->segment != NULL) {
-        error = km_segment_lock_leaving(map, &handle);
+    return give_back(map, true);
+}
+
+void km_lock_drop(km_map *map) {
+    if (begin_unlocking(map)) {
+        (void)give_back(map, false); /* closing the file behind it frees it in any case */
     }
-    if (error == ERROR_SUCCESS) {
-        error = unlock_byte(handle);
-    }
-    atomic_store(&map->lock, error == ERROR_SUCCESS ? KM_UNLOCKED : KM_LOCKED);
-    if (error != ERROR_SUCCESS) {
-        return km_fail_system_as(KM_E_IO, error, "cannot unlock \"%s\"", map->file->path);
-    }
-    return KM_OK;
 }

@@ -101,11 +101,20 @@ km_status km_map_new_window(km_map **window, const km_map *map) {
     return KM_OK;
 }
 
+const char *km_file_noun(const km_file *file) {
+    return file->segment != NULL ? "segment" : "file";
+}
+
 DWORD km_file_size(const km_file *file, uint64_t *size) {
     LARGE_INTEGER now;
     if (file->segment != NULL) {
-        *size = file->segment->size;
-        return ERROR_SUCCESS;
+        uint64_t left = 0;
+        const DWORD error =
+            km_platform_section_left(file->handle, file->segment->section_size, &left);
+        if (error == ERROR_SUCCESS) {
+            *size = left < file->segment->size ? left : file->segment->size;
+        }
+        return error;
     }
     if (!GetFileSizeEx(file->handle, &now)) {
         return GetLastError();
@@ -225,9 +234,9 @@ km_status km_fail_mapping(const km_file *file, DWORD error, uint64_t offset, uin
     uint64_t now = 0;
     if (km_file_size(file, &now) == ERROR_SUCCESS && !km_size_inside(offset, length, now)) {
         return km_fail(KM_E_TRUNCATED,
-                       "cannot map bytes %" PRIu64 " to %" PRIu64
-                       " of \"%s\": the file has %" PRIu64 " bytes",
-                       offset, offset + length, file->path, now);
+                       "cannot map bytes %" PRIu64 " to %" PRIu64 " of \"%s\": the %s has %" PRIu64
+                       " bytes",
+                       offset, offset + length, file->path, km_file_noun(file), now);
     }
     return km_fail_system(error, "cannot map bytes %" PRIu64 " to %" PRIu64 " of \"%s\"", offset,
                           offset + length, file->path);
@@ -259,7 +268,7 @@ km_status km_close(km_map *map) {
      */
     if (atomic_load(&map->lock) == KM_LOCKED && map->locker == GetCurrentProcessId() &&
         (atomic_load(&file->references) > 1 || file->segment != NULL)) {
-        (void)km_unlock(map);
+        km_lock_drop(map);
     }
     km_segment_lock_close(map);
     DWORD error = km_map_discard(map);

@@ -56,7 +56,8 @@ struct km_map {
     atomic_int lock;            /* km_lock_state */
     DWORD locker;               /* the process that locked it; while KM_LOCKED */
     km_segment_lock *companion; /* what a segment's lock lies on; NULL until it is first locked */
-    bool marked;                /* while KM_LOCKED: the segment has this map's mark */
+    uint64_t mark;              /* while KM_LOCKED: this map's in the segment; 0: none */
+    uint64_t found;             /* while KM_LOCKED with a mark: the dead holder's before it, or 0 */
 };
 
 /* Win32's name for what an access needs. */
@@ -72,7 +73,10 @@ km_status km_map_new(km_map **map, const char *path, WCHAR *native_path, const k
 /* One more map of the same file, nothing mapped yet. */
 km_status km_map_new_window(km_map **window, const km_map *map);
 
-/* The file's size now; a segment's for ever. */
+/* For sentences: "file" or "segment". */
+const char *km_file_noun(const km_file *file);
+
+/* The file's size now; a segment's, less what somebody has cut off its memory. */
 DWORD km_file_size(const km_file *file, uint64_t *size);
 
 /*
@@ -101,6 +105,9 @@ DWORD km_map_discard(km_map *map);
  * `verb`", if the range is not inside the map.
  */
 km_status km_map_range(const km_map *map, uint64_t offset, uint64_t *length, const char *verb);
+
+/* For km_close: gives the lock back, if the map holds one, without a word on what it protects. */
+void km_lock_drop(km_map *map);
 
 /*
  * The failure to map [offset, offset + length): KM_E_TRUNCATED if the file has become too short for

@@ -128,9 +128,9 @@ km_status km_open_check_window(const km_file *file, const km_options *options, u
         return KM_OK;
     }
     return km_fail(KM_E_TRUNCATED,
-                   "cannot map %" PRIu64 " bytes from %" PRIu64 " of \"%s\": the file has %" PRIu64
+                   "cannot map %" PRIu64 " bytes from %" PRIu64 " of \"%s\": the %s has %" PRIu64
                    " bytes",
-                   options->length, options->offset, file->path, size);
+                   options->length, options->offset, file->path, km_file_noun(file), size);
 }
 
 /* Address space for the larger of options.reserve and the file. */

@@ -1,5 +1,6 @@
 /*
- * options.c - reading the structs that callers hand over, whichever version of them they know.
+ * options.c - reading and filling the structs that callers hand over, whichever version of them
+ * they know.
  */
 #include "options.h"
 
@@ -21,6 +22,10 @@ static bool all_zero(const unsigned char *bytes, size_t length) {
     return true;
 }
 
+static km_status fail_size(uint32_t struct_size, const char *what) {
+    return km_fail(KM_E_INVALID, "struct_size %" PRIu32 " is no size of a %s", struct_size, what);
+}
+
 km_status km_struct_read(const void *from, size_t first_size, size_t known_size, void *to,
                          const char *what) {
     uint32_t struct_size = 0;
@@ -31,8 +36,7 @@ km_status km_struct_read(const void *from, size_t first_size, size_t known_size,
         struct_size = (uint32_t)first_size;
     }
     if (struct_size < first_size || struct_size > LONGEST_STRUCT) {
-        return km_fail(KM_E_INVALID, "struct_size %" PRIu32 " is no size of a %s", struct_size,
-                       what);
+        return fail_size(struct_size, what);
     }
     size_t shared_size = struct_size < known_size ? struct_size : known_size;
     if (from != NULL &&
@@ -46,6 +50,33 @@ km_status km_struct_read(const void *from, size_t first_size, size_t known_size,
     }
     memcpy(to, &struct_size, sizeof struct_size);
     return KM_OK;
+}
+
+km_status km_result_size(const void *result, size_t first_size, const char *what, uint32_t *size) {
+    uint32_t struct_size = 0;
+    if (result != NULL) {
+        memcpy(&struct_size, result, sizeof struct_size);
+    }
+    if (struct_size == 0) {
+        struct_size = (uint32_t)first_size;
+    }
+    if (struct_size < first_size || struct_size > LONGEST_STRUCT) {
+        return fail_size(struct_size, what);
+    }
+    *size = struct_size;
+    return KM_OK;
+}
+
+void km_result_fill(const void *facts, size_t known_size, uint32_t size, void *result) {
+    uint32_t said = 0;
+    if (result == NULL) {
+        return;
+    }
+    const size_t known = size < known_size ? size : known_size;
+    memcpy(&said, result, sizeof said);
+    memcpy(result, facts, known);
+    memset((char *)result + known, 0, size - known);
+    memcpy(result, &said, sizeof said);
 }
 
 km_status km_flags_check(uint32_t flags, uint32_t known, const char *what) {

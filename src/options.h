@@ -1,5 +1,6 @@
 /*
- * options.h - reading the structs that callers hand over, whichever version of them they know.
+ * options.h - reading and filling the structs that callers hand over, whichever version of them
+ * they know.
  */
 #ifndef KM_OPTIONS_H
 #define KM_OPTIONS_H
@@ -20,6 +21,16 @@
  */
 km_status km_struct_read(const void *from, size_t first_size, size_t known_size, void *to,
                          const char *what);
+
+/*
+ * For a struct of results: how many bytes the caller's `result` has, NULL and struct_size 0 meaning
+ * the first version's. KM_E_INVALID as above.
+ */
+km_status km_result_size(const void *result, size_t first_size, const char *what, uint32_t *size);
+
+/* Fills as much of `result`, of `size` bytes, as both sides know, its struct_size excepted; what
+ * only the caller knows becomes zero. NULL is fine. */
+void km_result_fill(const void *facts, size_t known_size, uint32_t size, void *result);
 
 /* KM_E_INVALID, naming `what`, if `flags` has a bit that `known` has not. */
 km_status km_flags_check(uint32_t flags, uint32_t known, const char *what);

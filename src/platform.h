@@ -154,8 +154,19 @@ bool km_platform_sharing_enforced(HANDLE file);
  */
 DWORD km_platform_companion(const WCHAR *name, WCHAR **path);
 
-/* The bytes of `section`, in whole pages; `view` is one of all of it. */
-DWORD km_platform_section_size(HANDLE section, const void *view, uint64_t *size);
+/*
+ * Gives the file that a lock lies on, which has just been made, to those who may use `section`: its
+ * owner, or everybody. Windows: CreateFile has done it.
+ */
+DWORD km_platform_share_companion(HANDLE file, HANDLE section, bool everybody);
+
+/* The bytes of `section`, whose handle has FILE_MAP_READ, in whole pages. Not from a view where the
+ * system tells without: there may be no address space for one. */
+DWORD km_platform_section_size(HANDLE section, uint64_t *size);
+
+/* How many of the `size` bytes of `section` are there still: somebody may have cut off its end
+ * (POSIX). */
+DWORD km_platform_section_left(HANDLE section, uint64_t size, uint64_t *left);
 
 /*
  * Of `section`, which is pagefile-backed and has `size` bytes: how many of them have memory, and

@@ -168,7 +168,7 @@ static DWORD make_section(const km_file *file, const km_options *options, HANDLE
     return ERROR_SUCCESS;
 }
 
-/* All that the new section holds; that it is ready comes last, and cannot fail. */
+/* All that the new section holds; that it is ready comes last. */
 static km_status fill(km_map *map, const km_options *options) {
     km_file *file = map->file;
     void *end = NULL;
@@ -188,9 +188,8 @@ static km_status fill(km_map *map, const km_options *options) {
         status = km_open_initialise(map, file->handle, options);
     }
     if (status == KM_OK) {
-        km_record *record = (km_record *)(void *)((char *)end + length - KM_RECORD_SIZE);
-        atomic_store_explicit((_Atomic uint32_t *)&record->ready, KM_RECORD_READY,
-                              memory_order_release);
+        error = km_segment_write_ready(end, length);
+        status = error == ERROR_SUCCESS ? KM_OK : fail_making(file, error, options);
         file->segment->record.ready = KM_RECORD_READY;
     }
 
@@ -250,7 +249,9 @@ static km_status check_type_option(const km_options *options) {
     if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, options->type, -1, NULL, 0) == 0) {
         return km_fail_system_as(KM_E_INVALID, GetLastError(), "km_options.type is not UTF-8");
     }
-    return KM_OK;
+    return km_record_is_type(options->type)
+               ? KM_OK
+               : km_fail(KM_E_INVALID, "km_options.type has characters that cannot be shown");
 }
 
 static km_status check_options(const char *name, const km_options *options) {

@@ -13,6 +13,7 @@
 #include <keepmap.h>
 #include <keepmap/win32.h>
 
+#include "deadline.h"
 #include "map.h"
 #include "record.h"
 
@@ -53,8 +54,8 @@ km_status km_segment_make(km_map *map, const km_options *options, bool *taken);
 /* Opens, or makes, the named segment as the options say (segment_open.c). */
 km_status km_segment_open(km_map *map, const km_options *options);
 
-/* So long an opener waits for a machine-wide segment: anybody may own its mutex, and nobody is to
- * hang on that. 60000; tests set it. */
+/* So long an open of a machine-wide segment waits, in all: anybody may own its mutex, and nobody is
+ * to hang on that. 60000; tests set it. */
 extern uint32_t km_segment_patience_ms;
 
 /* A text in UTF-16: `before`, `middle`, `after`, all UTF-8, one after the other; malloc'ed. */
@@ -73,6 +74,9 @@ SECURITY_ATTRIBUTES *km_segment_security(bool everybody, km_everybody *storage);
 DWORD km_segment_read_record(const void *view, uint64_t length, km_record *record);
 DWORD km_segment_write_record(void *view, uint64_t length, const km_record *record);
 
+/* The last step of a maker: whoever then reads that it is ready sees all that was stored before. */
+DWORD km_segment_write_ready(void *view, uint64_t length);
+
 /* Maps the end of the section with the record; *length bytes, the record last. */
 DWORD km_segment_view_end(const km_file *file, DWORD access, void **view, uint64_t *length);
 
@@ -83,7 +87,10 @@ km_status km_segment_judge(const km_map *map, const km_size_report *facts);
 /* ---- The lock (segment_lock.c). All of it is the business of who owns map->lock. ---- */
 
 /* The file that the lock lies on, opened by this process; *handle stays the map's. */
-km_status km_segment_lock_file(km_map *map, HANDLE *handle);
+km_status km_segment_lock_file(km_map *map, const km_deadline *deadline, HANDLE *handle);
+
+/* Has that file, on which the lock has been taken, no name any more? */
+bool km_segment_lock_is_lost(const km_map *map);
 
 /*
  * After the lock has been taken: finds the mark of a dead holder (KM_E_OWNER_DIED; the lock is held
@@ -91,8 +98,13 @@ km_status km_segment_lock_file(km_map *map, HANDLE *handle);
  */
 km_status km_segment_lock_entered(km_map *map, km_lock_mode mode);
 
-/* Before it is given back: takes one's own mark away; *handle is what to unlock then. */
-DWORD km_segment_lock_leaving(km_map *map, HANDLE *handle);
+/*
+ * Before it is given back: takes one's own mark away, and nobody else's, or, if nothing is
+ * `repaired`, puts back that of a dead holder found there. *handle is what to unlock then, after an
+ * error too, unless *ours is false: then another process, which had this lock with us since a fork,
+ * has given it back already.
+ */
+DWORD km_segment_lock_leaving(km_map *map, bool repaired, HANDLE *handle, bool *ours);
 
 /* When the map is closed: nothing is held any more, or it is somebody else's to give back. */
 void km_segment_lock_close(km_map *map);

@@ -8,18 +8,10 @@
 #include "segment.h"
 #include "status.h"
 
-/* FILETIME counts 100 ns from 1601, the public face ns from 1970. */
-#define TICKS_TO_1970 116444736000000000ULL
-#define NS_PER_TICK 100u
-
 /* ---- km_segment_describe ---- */
 
-static uint64_t since_1970(uint64_t created) {
-    return created < TICKS_TO_1970 ? 0 : (created - TICKS_TO_1970) * NS_PER_TICK;
-}
-
 km_status km_segment_describe(const km_map *map, km_segment_facts *facts) {
-    km_segment_facts asked;
+    uint32_t size = 0;
     if (map == NULL || facts == NULL) {
         return km_fail(KM_E_INVALID, "cannot describe a segment: there is no %s",
                        map == NULL ? "map" : "place for it");
@@ -29,23 +21,20 @@ km_status km_segment_describe(const km_map *map, km_segment_facts *facts) {
         return km_fail(KM_E_INVALID, "cannot describe \"%s\": it is a file, not a segment",
                        map->file->path);
     }
-    const uint32_t said = facts->struct_size;
-    const km_segment_facts only_size = {.struct_size = said};
-    km_status status =
-        km_struct_read(&only_size, sizeof asked, sizeof asked, &asked, "km_segment_facts");
+    km_status status = km_result_size(facts, sizeof *facts, "km_segment_facts", &size);
     if (status != KM_OK) {
         return status;
     }
-    *facts = (km_segment_facts){
-        .struct_size = said,
+    km_segment_facts known = {
         .described = state->described,
         .size = state->size,
         .section_size = state->section_size,
-        .created_ns = since_1970(state->record.created),
+        .created_ns = km_record_created_ns(&state->record),
         .creator = state->record.creator,
         .type_version = state->record.type_version,
     };
-    memcpy(facts->type, state->record.type, sizeof facts->type);
+    memcpy(known.type, state->record.type, sizeof known.type);
+    km_result_fill(&known, sizeof known, size, facts);
     return KM_OK;
 }
 
@@ -85,9 +74,17 @@ km_status km_segment_ask(const km_map *map, km_size_report *facts) {
     if (error != ERROR_SUCCESS) {
         return km_fail_system(error, "cannot learn the sizes of the segment \"%s\"", file->path);
     }
+    error = km_platform_section_left(file->handle, state->section_size, &facts->actual);
+    if (error != ERROR_SUCCESS) {
+        return km_fail_system(error, "cannot learn the sizes of the segment \"%s\"", file->path);
+    }
     facts->expected = expected != 0 ? expected : KM_SIZE_UNKNOWN;
-    facts->actual = state->section_size;
     facts->mapped = map->size;
+    if (facts->actual < state->section_size) {
+        facts->findings |= KM_SIZE_TRUNCATED;
+        facts->declared = state->size; /* the record has gone with the end */
+        return KM_OK;
+    }
     if (facts->allocated < facts->actual) {
         facts->findings |= KM_SIZE_HOLES;
         if (facts->actual - facts->allocated > facts->disk_free) {
@@ -103,6 +100,12 @@ km_status km_segment_ask(const km_map *map, km_size_report *facts) {
 
 km_status km_segment_judge(const km_map *map, const km_size_report *facts) {
     const km_file *file = map->file;
+    if ((facts->findings & KM_SIZE_TRUNCATED) != 0) {
+        return km_fail(KM_E_TRUNCATED,
+                       "the segment \"%s\" has been cut short: of its memory of %" PRIu64
+                       " bytes there are %" PRIu64,
+                       file->path, file->segment->section_size, facts->actual);
+    }
     if ((facts->findings & KM_SIZE_RECORD) != 0) {
         return km_fail(KM_E_CORRUPT,
                        "the record of the segment \"%s\" has been overwritten: somebody has stored "

@@ -6,15 +6,17 @@
  * child shares its parent's handles, and a lock through a shared handle keeps nobody out.
  *
  * Whoever is done closes the file and deletes it. That fails while anybody has it open, as nobody
- * shares deletion; so the file never changes under a lock: nobody can hold one on a file that has
- * lost its name while others lock a new one. Who comes while it is being deleted is refused for a
- * moment, and asks again. A process that is killed leaves an empty file behind, which the next user
- * of the name opens; on POSIX, what nobody has open is swept away with dead objects.
+ * shares deletion; so the file does not change under a lock, unless somebody who knows nothing of
+ * all this removes it: whoever gets the lock therefore looks whether its file still has its name.
+ * Who comes while it is being deleted is refused for a moment, and asks again. A process that is
+ * killed leaves an empty file behind, which the next user of the name opens; on POSIX, what nobody
+ * has open is swept away with dead objects.
  *
  * The kernel frees a lock with its process; that somebody died inside is told by the mark in the
  * record, which only the holder of the lock touches.
  */
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,12 +25,10 @@
 
 #define SHARE (FILE_SHARE_READ | FILE_SHARE_WRITE)
 
-/* For as long others may be at making or deleting the file, in all. */
-#define ATTEMPTS 200
+/* For as long one who makes or deletes the file may seem to have no right to it, or, as that is
+ * over at once, hold up even those who do not want to wait. */
+#define MOMENT_MS 100u
 #define PAUSE_MS 1u
-
-#define EVERYBODYS_FILE 0666u
-#define OWNERS_FILE 0600u
 
 struct km_segment_lock {
     DWORD process; /* whose handle it is */
@@ -85,7 +85,7 @@ static DWORD open_or_make(const km_file *file, const WCHAR *path, HANDLE *handle
     if (opened == INVALID_HANDLE_VALUE) {
         return GetLastError();
     }
-    error = km_platform_set_permissions(opened, everybody ? EVERYBODYS_FILE : OWNERS_FILE);
+    error = km_platform_share_companion(opened, file->handle, everybody);
     if (error != ERROR_SUCCESS) {
         CloseHandle(opened);
         (void)DeleteFileW(path);
@@ -102,25 +102,44 @@ static bool has_lost_its_name(HANDLE file) {
     return GetFileInformationByHandle(file, &facts) && facts.nNumberOfLinks == 0;
 }
 
-/* What passes: others are just making the file, or deleting it. */
-static bool is_passing(DWORD error) {
-    return error == ERROR_SHARING_VIOLATION || error == ERROR_FILE_EXISTS ||
-           error == ERROR_ALREADY_EXISTS || error == ERROR_ACCESS_DENIED;
+/* Refused by one who is just making the file, so not yet for us, or has just deleted it (Windows).
+ * If that lasts, it is meant. */
+static bool is_of_a_moment(DWORD error) {
+    return error == ERROR_FILE_EXISTS || error == ERROR_ALREADY_EXISTS ||
+           error == ERROR_ACCESS_DENIED;
 }
 
-static DWORD open_file(const km_file *file, const WCHAR *path, HANDLE *handle) {
-    DWORD error = ERROR_SUCCESS;
-    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        error = open_or_make(file, path, handle);
-        if (!is_passing(error)) {
+/* WAIT_TIMEOUT: somebody was at making or deleting it all the time. */
+static DWORD open_file(const km_file *file, const WCHAR *path, const km_deadline *deadline,
+                       HANDLE *handle) {
+    const uint64_t start = GetTickCount64();
+    uint64_t refused = 0; /* when is_of_a_moment began to hold; 0: it does not */
+    for (;;) {
+        const DWORD error = open_or_make(file, path, handle);
+        const uint64_t now = GetTickCount64();
+        const bool moment = is_of_a_moment(error);
+        if (!moment && error != ERROR_SHARING_VIOLATION) {
             return error;
+        }
+        refused = !moment ? 0 : refused == 0 ? now : refused;
+        if (deadline->timeout_ms == 0 ? now - start >= MOMENT_MS
+                                      : moment && now - refused >= MOMENT_MS) {
+            return error;
+        }
+        if (deadline->timeout_ms != 0 && km_deadline_left(deadline) == 0) {
+            return moment ? error : WAIT_TIMEOUT;
         }
         Sleep(PAUSE_MS);
     }
-    return error;
 }
 
-static km_status fail_lock_file(const km_file *file, DWORD error) {
+static km_status fail_lock_file(const km_file *file, DWORD error, uint32_t timeout_ms) {
+    if (error == WAIT_TIMEOUT) {
+        return km_fail(KM_E_TIMEOUT,
+                       "cannot lock the segment \"%s\": the file that its lock lies on was others' "
+                       "for %" PRIu32 " ms",
+                       file->path, timeout_ms);
+    }
     return km_fail_system(error, "cannot open the file that the lock of the segment \"%s\" lies on",
                           file->path);
 }
@@ -141,13 +160,17 @@ static km_segment_lock *make_companion(const km_file *file, km_status *status) {
     if (error != ERROR_SUCCESS) {
         free(made->path);
         free(made);
-        *status = fail_lock_file(file, error);
+        *status = fail_lock_file(file, error, 0);
         return NULL;
     }
     return made;
 }
 
-km_status km_segment_lock_file(km_map *map, HANDLE *handle) {
+bool km_segment_lock_is_lost(const km_map *map) {
+    return has_lost_its_name(map->companion->file);
+}
+
+km_status km_segment_lock_file(km_map *map, const km_deadline *deadline, HANDLE *handle) {
     km_status status = KM_OK;
     if (map->companion == NULL) {
         map->companion = make_companion(map->file, &status);
@@ -160,9 +183,9 @@ km_status km_segment_lock_file(km_map *map, HANDLE *handle) {
     if (companion->file == INVALID_HANDLE_VALUE || companion->process != self ||
         has_lost_its_name(companion->file)) {
         HANDLE own = INVALID_HANDLE_VALUE;
-        const DWORD error = open_file(map->file, companion->path, &own);
+        const DWORD error = open_file(map->file, companion->path, deadline, &own);
         if (error != ERROR_SUCCESS) {
-            return fail_lock_file(map->file, error);
+            return fail_lock_file(map->file, error, deadline->timeout_ms);
         }
         if (companion->file != INVALID_HANDLE_VALUE) {
             CloseHandle(companion->file); /* inherited from a parent, or nameless */
@@ -219,31 +242,53 @@ static km_status tell_of_death(const km_file *file, uint64_t mark) {
         file->path, (uint32_t)mark);
 }
 
+/* Not 0, and no other lock's of this process or of one that had its number. */
+static uint64_t new_mark(void) {
+    static atomic_uint last;
+    const uint32_t serial = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed);
+    const uint32_t moment = ((uint32_t)GetTickCount64() << 16) + 2 * serial;
+    return (uint64_t)(moment | 1) << 32 | GetCurrentProcessId();
+}
+
 km_status km_segment_lock_entered(km_map *map, km_lock_mode mode) {
     const km_segment_lock *companion = map->companion;
+    const uint64_t mark = mode == KM_LOCK_EXCLUSIVE ? new_mark() : 0;
     km_record record;
+    map->mark = 0;
     if (companion->end == NULL) {
         return KM_OK;
     }
     DWORD error = km_segment_read_record(companion->end, companion->end_length, &record);
-    if (error == ERROR_SUCCESS && mode == KM_LOCK_EXCLUSIVE) {
-        const uint64_t moment =
-            (GetTickCount64() & UINT32_MAX) | 1; /* not 0, whatever the number */
-        error = write_mark(companion, moment << 32 | GetCurrentProcessId());
+    if (error == ERROR_SUCCESS && mark != 0) {
+        error = write_mark(companion, mark);
     }
     if (error != ERROR_SUCCESS) {
         return fail_mark(map->file, error);
     }
-    map->marked = mode == KM_LOCK_EXCLUSIVE;
+    map->mark = mark;
+    map->found = record.mark;
     return record.mark == 0 ? KM_OK : tell_of_death(map->file, record.mark);
 }
 
-DWORD km_segment_lock_leaving(km_map *map, HANDLE *handle) {
-    *handle = map->companion->file;
-    if (!map->marked) {
+DWORD km_segment_lock_leaving(km_map *map, bool repaired, HANDLE *handle, bool *ours) {
+    const km_segment_lock *companion = map->companion;
+    const uint64_t mark = map->mark;
+    km_record record;
+    *handle = companion->file;
+    *ours = true;
+    if (mark == 0) {
         return ERROR_SUCCESS;
     }
-    const DWORD error = write_mark(map->companion, 0);
-    map->marked = error != ERROR_SUCCESS;
-    return error;
+    map->mark = 0;
+    const DWORD error = km_segment_read_record(companion->end, companion->end_length, &record);
+    if (error != ERROR_SUCCESS) {
+        return error;
+    }
+    if (record.mark == mark) {
+        return write_mark(companion, repaired ? 0 : map->found);
+    }
+    /* To free a byte twice harms nobody through a file of one's own; through one that is the
+     * parent's, it would free what the parent has locked meanwhile. */
+    *ours = map->locker == GetCurrentProcessId();
+    return ERROR_SUCCESS;
 }

@@ -28,10 +28,27 @@ DWORD km_segment_write_record(void *view, uint64_t length, const km_record *reco
                : GetLastError();
 }
 
-DWORD km_segment_view_end(const km_file *file, DWORD access, void **view, uint64_t *length) {
-    const uint64_t section_size = file->segment->section_size;
+/* What stands before it happens before what stands behind it. A step in both directions, and no
+ * fence, since ThreadSanitizer knows none. */
+static void order(void) {
+    static atomic_uint step;
+    (void)atomic_fetch_add_explicit(&step, 1, memory_order_seq_cst);
+}
+
+DWORD km_segment_write_ready(void *view, uint64_t length) {
+    static const uint32_t ready = KM_RECORD_READY;
+    char *to = (char *)view + length - KM_RECORD_SIZE + offsetof(km_record, ready);
+    SIZE_T done = 0;
+    order();
+    return WriteProcessMemory(GetCurrentProcess(), to, &ready, sizeof ready, &done)
+               ? ERROR_SUCCESS
+               : GetLastError();
+}
+
+static DWORD view_end_of(HANDLE section, uint64_t section_size, DWORD access, void **view,
+                         uint64_t *length) {
     const uint64_t start = km_size_align_down(section_size - KM_RECORD_SIZE, GRANULARITY);
-    void *end = MapViewOfFile(file->handle, access, km_size_high(start), km_size_low(start),
+    void *end = MapViewOfFile(section, access, km_size_high(start), km_size_low(start),
                               (SIZE_T)(section_size - start));
     if (end == NULL) {
         return GetLastError();
@@ -39,6 +56,10 @@ DWORD km_segment_view_end(const km_file *file, DWORD access, void **view, uint64
     *view = end;
     *length = section_size - start;
     return ERROR_SUCCESS;
+}
+
+DWORD km_segment_view_end(const km_file *file, DWORD access, void **view, uint64_t *length) {
+    return view_end_of(file->handle, file->segment->section_size, access, view, length);
 }
 
 /* A plain section may end in pages that are reserved and not committed: those cannot be read. */
@@ -53,27 +74,33 @@ static bool is_usable(const void *view, uint64_t length) {
  * and the data, as they were meant to be.
  */
 static DWORD read_when_ready(const void *view, uint64_t length, km_record *record) {
-    DWORD error = km_segment_read_record(view, length, record);
-    if (error != ERROR_SUCCESS) {
-        return error;
-    }
     const char *end = (const char *)view + length - KM_RECORD_SIZE;
-    const uint32_t ready = atomic_load_explicit(
-        (_Atomic uint32_t *)(uintptr_t)(end + offsetof(km_record, ready)), memory_order_acquire);
-    error = km_segment_read_record(view, length, record);
+    uint32_t ready = 0;
+    SIZE_T done = 0;
+    if (!ReadProcessMemory(GetCurrentProcess(), end + offsetof(km_record, ready), &ready,
+                           sizeof ready, &done)) {
+        return GetLastError();
+    }
+    order();
+    const DWORD error = km_segment_read_record(view, length, record);
     record->ready = ready;
     return error;
 }
 
+/* The view of the last 64 KiB is enough: there may be no address space for all of it. */
 DWORD km_segment_look(km_sight *sight) {
-    void *view = MapViewOfFile(sight->section, FILE_MAP_READ, 0, 0, 0);
-    if (view == NULL) {
-        return GetLastError();
+    void *view = NULL;
+    uint64_t length = 0;
+    DWORD error = km_platform_section_size(sight->section, &sight->section_size);
+    if (error == ERROR_SUCCESS) {
+        error = view_end_of(sight->section, sight->section_size, FILE_MAP_READ, &view, &length);
+    }
+    if (error != ERROR_SUCCESS) {
+        return error;
     }
     sight->verdict = KM_RECORD_NONE;
-    DWORD error = km_platform_section_size(sight->section, view, &sight->section_size);
-    if (error == ERROR_SUCCESS && is_usable(view, sight->section_size)) {
-        error = read_when_ready(view, sight->section_size, &sight->record);
+    if (is_usable(view, length)) {
+        error = read_when_ready(view, length, &sight->record);
         if (error == ERROR_SUCCESS) {
             sight->verdict = km_record_judge(&sight->record, sight->section_size);
         }

@@ -32,8 +32,8 @@ static km_status finish_transfer(const km_map *map, uint64_t offset, uint64_t le
     if (size_error == ERROR_SUCCESS && size < end) {
         return km_fail(KM_E_TRUNCATED,
                        "cannot %s bytes %" PRIu64 " to %" PRIu64
-                       " of \"%s\": the file has only %" PRIu64 " bytes now",
-                       verb, end - length, end, file->path, size);
+                       " of \"%s\": the %s has only %" PRIu64 " bytes now",
+                       verb, end - length, end, file->path, km_file_noun(file), size);
     }
     if (error == ERROR_SUCCESS) {
         error = size_error;

@@ -40,8 +40,8 @@ km_status km_window(km_map **window, km_map *map, uint64_t offset, uint64_t leng
     if (!km_size_inside(offset, length, size)) {
         return km_fail(KM_E_TRUNCATED,
                        "cannot map %" PRIu64 " bytes from %" PRIu64
-                       " of \"%s\": the file has %" PRIu64 " bytes",
-                       length, offset, map->file->path, size);
+                       " of \"%s\": the %s has %" PRIu64 " bytes",
+                       length, offset, map->file->path, km_file_noun(map->file), size);
     }
     km_map *made = NULL;
     km_status status = km_map_new_window(&made, map);

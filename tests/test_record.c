@@ -132,6 +132,50 @@ static void a_type_without_an_end_is_not_believed(void **state) {
     assert_int_equal(km_record_judge(&record, PAGE), KM_RECORD_NONE);
 }
 
+/* Whoever may write the record could otherwise write to the screens of those who list it. */
+static void a_type_that_cannot_be_shown_is_not_believed(void **state) {
+    (void)state;
+    static const struct {
+        const char *type;
+        km_record_verdict expected;
+    } rows[] = {
+        {"plain", KM_RECORD_WHOLE},
+        {"", KM_RECORD_WHOLE},
+        {"Z\xC3\xA4hler \xF0\x9F\x98\x80", KM_RECORD_WHOLE},
+        {"\033[2J", KM_RECORD_NONE},
+        {"two\nlines", KM_RECORD_NONE},
+        {"\x7F", KM_RECORD_NONE},
+        {"\xC2\x9B"
+         "2J",
+         KM_RECORD_NONE}, /* U+009B */
+        {"\xE2\x80\xAE"
+         "txt",
+         KM_RECORD_NONE},                 /* U+202E */
+        {"\xE2\x80\xA8", KM_RECORD_NONE}, /* U+2028 */
+        {"\xFF", KM_RECORD_NONE},
+        {"\xC3", KM_RECORD_NONE},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        km_record record = {.size = 100, .section_size = PAGE};
+        memcpy(record.type, rows[i].type, strlen(rows[i].type));
+        km_record_seal(&record);
+        record.ready = KM_RECORD_READY;
+        assert_int_equal(km_record_judge(&record, PAGE), rows[i].expected);
+    }
+}
+
+static void a_time_that_no_clock_can_have_said_is_unknown(void **state) {
+    (void)state;
+    const uint64_t of_1970 = 116444736000000000ULL;
+    const uint64_t last = of_1970 + UINT64_MAX / 100 - 1;
+    assert_true(km_record_created_ns(&(km_record){.created = of_1970}) == 0);
+    assert_true(km_record_created_ns(&(km_record){.created = of_1970 + 7}) == 700);
+    assert_true(km_record_created_ns(&(km_record){.created = last}) == (last - of_1970) * 100);
+    assert_true(km_record_created_ns(&(km_record){.created = last + 1}) == KM_TIME_UNKNOWN);
+    assert_true(km_record_created_ns(&(km_record){.created = of_1970 - 1}) == KM_TIME_UNKNOWN);
+    assert_true(km_record_created_ns(&(km_record){.created = UINT64_MAX}) == KM_TIME_UNKNOWN);
+}
+
 static void every_byte_but_the_mark_is_checked(void **state) {
     (void)state;
     for (size_t i = 0; i < KM_RECORD_SIZE; i++) {
@@ -153,6 +197,8 @@ int main(void) {
         cmocka_unit_test(a_section_that_contradicts_its_record_has_none),
         cmocka_unit_test(wild_sizes_are_not_believed_even_if_sealed),
         cmocka_unit_test(a_type_without_an_end_is_not_believed),
+        cmocka_unit_test(a_type_that_cannot_be_shown_is_not_believed),
+        cmocka_unit_test(a_time_that_no_clock_can_have_said_is_unknown),
         cmocka_unit_test(every_byte_but_the_mark_is_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

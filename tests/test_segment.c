@@ -343,7 +343,31 @@ static void types_have_1_to_31_bytes_of_utf8(void **state) {
     refused(name, &(km_options){.type = "12345678901234567890123456789012"}, KM_E_INVALID, "31");
     refused(name, &(km_options){.type = ""}, KM_E_INVALID, "31");
     refused(name, &(km_options){.type = "\xFF"}, KM_E_INVALID, "UTF-8");
+    refused(name, &(km_options){.type = "two\nlines"}, KM_E_INVALID, "cannot be shown");
     refused(name, &(km_options){.type_version = 1}, KM_E_INVALID, "type_version");
+    km_close(map);
+}
+
+/* A program made with a newer header. */
+static void a_longer_description_is_filled_with_zeros_behind_what_is_known(void **state) {
+    (void)state;
+    struct {
+        km_segment_facts facts;
+        char newer[600];
+    } longer;
+    km_map *map = NULL;
+    const km_options options = {.access = KM_WRITE, .size = 5000};
+    assert_int_equal(km_segment(&map, NULL, &options), KM_OK);
+    memset(&longer, 'x', sizeof longer);
+    longer.facts.struct_size = sizeof longer;
+    assert_int_equal(km_segment_describe(map, &longer.facts), KM_OK);
+    assert_int_equal(longer.facts.struct_size, sizeof longer);
+    assert_int_equal(longer.facts.size, 5000);
+    for (size_t i = 0; i < sizeof longer.newer; i++) {
+        assert_int_equal(longer.newer[i], 0);
+    }
+    longer.facts.struct_size = 8;
+    assert_int_equal(km_segment_describe(map, &longer.facts), KM_E_INVALID);
     km_close(map);
 }
 
@@ -463,6 +487,7 @@ int main(void) {
         cmocka_unit_test(a_segment_without_a_type_is_none_of_the_types),
         cmocka_unit_test(types_have_1_to_31_bytes_of_utf8),
         cmocka_unit_test(a_segment_describes_itself),
+        cmocka_unit_test(a_longer_description_is_filled_with_zeros_behind_what_is_known),
         cmocka_unit_test(options_without_sense_are_refused),
         cmocka_unit_test(files_have_no_types_and_are_not_machine_wide),
         cmocka_unit_test(what_no_memory_can_hold_is_refused_when_it_is_made),

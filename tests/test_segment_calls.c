@@ -1,6 +1,6 @@
 /*
  * test_segment_calls.c - what the calls on maps make of a segment: init, flush, check, copy, and
- * segments without a name.
+ * segments without a name, or beside what others have made.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -338,8 +338,42 @@ static void an_anonymous_segment_runs_its_init(void **state) {
     km_close(map);
 }
 
+/* ---- Beside what others have made ---- */
+
+/* As of a maker who is done but lives on in a program that was started meanwhile. */
+static void a_plain_section_opens_beside_a_mutex_that_nobody_owns(void **state) {
+    (void)state;
+    const char *name = unique_name("beside");
+    HANDLE mutex = CreateMutexA(NULL, FALSE, unique_object("Local\\", name, ".keepmap"));
+    HANDLE section = CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, 8192, name);
+    assert_non_null(mutex);
+    assert_non_null(section);
+    km_map *map = NULL;
+    if (km_segment(&map, name, &(km_options){.access = KM_WRITE}) != KM_OK) {
+        fail_msg("%s", km_error_message());
+    }
+    assert_int_equal(km_size(map), 8192);
+    km_close(map);
+    assert_true(CloseHandle(section));
+    assert_true(CloseHandle(mutex));
+}
+
+static void a_companion_s_name_of_another_kind_is_told(void **state) {
+    (void)state;
+    const char *name = unique_name("companion");
+    HANDLE event = CreateEventA(NULL, TRUE, FALSE, unique_object("Local\\", name, ".keepmap"));
+    assert_non_null(event);
+    km_map *map = NULL;
+    const km_options options = {.access = KM_WRITE, .flags = KM_OPEN_NEW, .size = 10};
+    assert_int_equal(km_segment(&map, name, &options), KM_E_INVALID);
+    assert_non_null(strstr(km_error_message(), "companion.keepmap\""));
+    assert_true(CloseHandle(event));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_plain_section_opens_beside_a_mutex_that_nobody_owns),
+        cmocka_unit_test(a_companion_s_name_of_another_kind_is_told),
         cmocka_unit_test(init_runs_once_over_all_of_it),
         cmocka_unit_test(a_failed_init_leaves_no_segment),
         cmocka_unit_test(an_init_that_opens_its_own_segment_is_refused_and_does_not_hang),

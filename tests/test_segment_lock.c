@@ -289,10 +289,24 @@ static void who_dies_while_repairing_leaves_the_mark(void **state) {
     kill_holder(name);
     child_kill(holder(name, KM_LOCK_EXCLUSIVE, "KM_E_OWNER_DIED"));
     assert_int_equal(km_lock(map, KM_LOCK_EXCLUSIVE, 10000), KM_E_OWNER_DIED);
-    km_close(map); /* gives it back in order */
-    map = make(name, 0);
+    km_close(map);
+}
+
+static void closing_without_unlocking_repairs_nothing(void **state) {
+    (void)state;
+    const char *name = unique_name("unrepaired");
+    km_map *keeper = make(name, 0);
+    kill_holder(name);
+    km_map *map = open_segment(name, KM_WRITE);
+    assert_int_equal(km_lock(map, KM_LOCK_EXCLUSIVE, 10000), KM_E_OWNER_DIED);
+    km_close(map);
+    assert_int_equal(km_lock(keeper, KM_LOCK_EXCLUSIVE, 0), KM_E_OWNER_DIED);
+    assert_int_equal(km_unlock(keeper), KM_OK);
+    map = open_segment(name, KM_WRITE);
     assert_int_equal(km_lock(map, KM_LOCK_EXCLUSIVE, 0), KM_OK);
     km_close(map);
+    assert_int_equal(km_lock(keeper, KM_LOCK_EXCLUSIVE, 0), KM_OK);
+    km_close(keeper);
 }
 
 static void who_waits_for_a_holder_that_is_killed_gets_the_lock_and_is_told(void **state) {
@@ -304,6 +318,8 @@ static void who_waits_for_a_holder_that_is_killed_gets_the_lock_and_is_told(void
     Sleep(50);
     child_kill(victim);
     child_expect(waiter, "KM_E_OWNER_DIED");
+    child_tell(waiter, "unlock");
+    child_expect(waiter, "KM_OK");
     assert_int_equal(child_finish(waiter), 0);
     assert_int_equal(km_lock(map, KM_LOCK_SHARED, 0), KM_OK);
     km_close(map);
@@ -362,6 +378,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_holder_that_ends_without_closing_counts_as_dead),
         cmocka_unit_test(shared_lockers_are_told_until_somebody_has_repaired),
         cmocka_unit_test(who_dies_while_repairing_leaves_the_mark),
+        cmocka_unit_test(closing_without_unlocking_repairs_nothing),
         cmocka_unit_test(who_waits_for_a_holder_that_is_killed_gets_the_lock_and_is_told),
         cmocka_unit_test(the_death_of_a_shared_holder_is_nothing_to_tell),
         cmocka_unit_test(plain_sections_lock_without_a_mark),

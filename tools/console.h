@@ -32,6 +32,13 @@ uint64_t console_milliseconds(void);
 void console_catch_interrupt(void);
 bool console_interrupted(void);
 
+/*
+ * Around a call that may wait for others without end: an interruption that it does not let through
+ * within a second is obeyed there, after `words`, which stay where they are, have been written to
+ * standard output. NULL: the call is over.
+ */
+void console_last_words(const char *words);
+
 typedef enum console_event {
     CONSOLE_TIME,        /* that time is over */
     CONSOLE_INTERRUPTED, /* see console_catch_interrupt, which comes first */

@@ -14,7 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LAST_WORDS_AFTER_S 1
+
 static volatile sig_atomic_t interrupted_by;
+static const char *volatile last_words;
 
 /* A file opened while one of these is closed would take its number, and the command's own output
  * would land in the user's data. Opened for reading only, writing to them stays an error. */
@@ -62,6 +65,35 @@ uint64_t console_milliseconds(void) {
 
 static void note(int signal_number) {
     interrupted_by = signal_number;
+    if (last_words) {
+        (void)alarm(LAST_WORDS_AFTER_S);
+    }
+}
+
+/* In the midst of that call: nothing but what a signal handler may do. */
+static void obey(int signal_number) {
+    const char *words = last_words;
+    (void)signal_number;
+    if (!words || interrupted_by == 0) {
+        return;
+    }
+    const ssize_t written = write(STDOUT_FILENO, words, strlen(words));
+    (void)written; /* there is nobody left to tell */
+    console_obey_interrupt();
+}
+
+void console_last_words(const char *words) {
+    if (!words) {
+        (void)alarm(0);
+        last_words = NULL;
+        return;
+    }
+    const struct sigaction action = {.sa_handler = obey, .sa_flags = SA_RESTART};
+    (void)sigaction(SIGALRM, &action, NULL);
+    last_words = words;
+    if (interrupted_by != 0) {
+        (void)alarm(LAST_WORDS_AFTER_S);
+    }
 }
 
 static const int signals[] = {SIGINT, SIGTERM, SIGHUP};

@@ -7,11 +7,15 @@
 #include <io.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <windows.h>
 
 #include <shellapi.h>
 
+#define LAST_WORDS_AFTER_MS 1000
+
 static volatile LONG interrupted;
+static const char *volatile last_words;
 static HANDLE interruption; /* an event: it has happened */
 static UINT code_page_before;
 static DWORD screen_mode_before;
@@ -94,6 +98,23 @@ bool console_remove(const char *path) {
     return removed;
 }
 
+/* In a thread of its own: true if the call that has last words is still not over by then. */
+static bool is_stuck(void) {
+    for (int waited = 0; last_words && waited < LAST_WORDS_AFTER_MS; waited += 10) {
+        Sleep(10);
+    }
+    const char *words = last_words;
+    DWORD done = 0;
+    if (words) {
+        (void)WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), words, (DWORD)strlen(words), &done, NULL);
+    }
+    return words != NULL;
+}
+
+void console_last_words(const char *words) {
+    last_words = words;
+}
+
 static BOOL WINAPI note(DWORD event) {
     if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) {
         return FALSE;
@@ -102,7 +123,7 @@ static BOOL WINAPI note(DWORD event) {
     if (interruption) {
         (void)SetEvent(interruption);
     }
-    return first; /* the second time it is obeyed at once */
+    return first && !is_stuck(); /* the second time it is obeyed at once */
 }
 
 void console_catch_interrupt(void) {

@@ -120,7 +120,9 @@ static bool look(watch *job, bool *gone, int *exit_status) {
     const km_options options = {
         .flags = job->given->given & OPTION_MACHINE_WIDE ? KM_OPEN_MACHINE_WIDE : 0};
     km_map *map = NULL;
+    console_last_words(job->screen ? SCREEN_END : ""); /* its maker may be at it without end */
     km_status status = km_segment(&map, job->given->operands[0], &options);
+    console_last_words(NULL);
     if (status == KM_E_NOT_FOUND && job->looks > 0) {
         *gone = true;
         return false;
@@ -311,6 +313,7 @@ int verb_watch(output *out, const arguments *given) {
     if (job.screen) { /* each picture in one piece */
         (void)setvbuf(stdout, screen_buffer, _IOFBF, sizeof screen_buffer);
         (void)fputs(SCREEN_BEGIN, stdout);
+        (void)fflush(stdout);
     }
     const int exit_status = watch_on(&job, interval);
     free(job.now);

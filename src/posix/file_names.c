@@ -27,7 +27,8 @@ static int open_once(const char *path, int how) {
     return descriptor;
 }
 
-/* *descriptor to claim the file with; -1 if there is nothing to claim, or no permission to. */
+/* *descriptor to claim the file with; -1 if there is nothing to claim, or no permission to. A name
+ * that is gone is an error: it may be another's by the time it is used. */
 static DWORD open_to_claim(const char *path, const struct stat *facts, int *descriptor) {
     *descriptor = -1;
     if (!S_ISREG(facts->st_mode)) {
@@ -37,10 +38,19 @@ static DWORD open_to_claim(const char *path, const struct stat *facts, int *desc
     if (*descriptor < 0 && errno == EACCES) {
         *descriptor = open_once(path, O_WRONLY);
     }
-    if (*descriptor >= 0 || (errno != EMFILE && errno != ENFILE && errno != ENOMEM)) {
-        return ERROR_SUCCESS; /* a name gone, or become another thing, is noticed by its user */
+    if (*descriptor >= 0) {
+        return ERROR_SUCCESS;
     }
-    return kmw_error_of_errno(errno);
+    switch (errno) {
+    case ENOENT:
+        return kmw_error_of_missing(path);
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+        return kmw_error_of_errno(errno);
+    default:
+        return ERROR_SUCCESS; /* one that has become another thing is noticed by its user */
+    }
 }
 
 #define CLAIM_ROUNDS 8
@@ -60,7 +70,7 @@ DWORD kmw_name_claim(const char *path, struct stat *facts, DWORD access, DWORD s
         if (descriptor < 0) {
             return error;
         }
-        error = kmw_sharing_claim_name(descriptor, access, share);
+        error = kmw_sharing_claim_name_alone(descriptor, access, share);
         if (error == ERROR_SUCCESS && is_still_there(path, descriptor, facts)) {
             *claim = descriptor;
             return ERROR_SUCCESS;

@@ -13,10 +13,12 @@
 
 /*
  * Claims the file at `path` as one who opens it with `access` (specific rights) and shares `share`,
- * until *claim is closed: nobody who does not share that gets it while its name changes.
- * ERROR_SHARING_VIOLATION if somebody's claim forbids it. `facts` as lstat said, and once more when
- * another file has the name by now. *claim is -1, and all is well, for what is no regular file, or
- * one that the caller may neither read nor write, since there is no way to ask then.
+ * until *claim is closed: nobody who does not share that gets it while its name changes, and nobody
+ * else who claims a name so has the file at the same time, through another link either.
+ * ERROR_SHARING_VIOLATION if somebody's claim forbids it, ERROR_FILE_NOT_FOUND if the name is gone.
+ * `facts` as lstat said, and once more when another file has the name by now. *claim is -1, and all
+ * is well, for what is no regular file, or one that the caller may neither read nor write, since
+ * there is no way to ask then.
  */
 DWORD kmw_name_claim(const char *path, struct stat *facts, DWORD access, DWORD share, int *claim);
 

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "file.h"
 #include "last_error.h"
 #include "object_directory.h"
 #include "section.h"
@@ -51,8 +53,44 @@ DWORD km_platform_companion(const WCHAR *name, WCHAR **path) {
     return error == ERROR_SUCCESS ? add_suffix(&object_path, path) : error;
 }
 
-DWORD km_platform_section_size(HANDLE section, const void *view, uint64_t *size) {
-    (void)view; /* the object knows it */
+/* Of the file that the section is a piece of. */
+static DWORD stat_section(HANDLE section, struct stat *facts) {
+    kmw_use use = kmw_use_begin(section, KMW_SECTION);
+    if (use.object == NULL) {
+        return GetLastError();
+    }
+    const int descriptor = ((const kmw_section *)use.object)->descriptor;
+    const int error = fstat(descriptor, facts) == 0 ? 0 : errno;
+    kmw_use_end(use);
+    return error == 0 ? ERROR_SUCCESS : kmw_error_of_errno(error);
+}
+
+/*
+ * Who is neither the owner nor root, and has the section all the same, cannot give the file away;
+ * then everybody may use it, lest it keep its owner out.
+ */
+DWORD km_platform_share_companion(HANDLE file, HANDLE section, bool everybody) {
+    struct stat facts;
+    kmw_file *opened = NULL;
+    DWORD error = stat_section(section, &facts);
+    if (error != ERROR_SUCCESS) {
+        return error;
+    }
+    kmw_use use = kmw_file_use(file, 0, &opened);
+    if (use.object == NULL) {
+        return GetLastError();
+    }
+    if (facts.st_uid != geteuid() && fchown(opened->descriptor, facts.st_uid, (gid_t)-1) != 0) {
+        everybody = true;
+    }
+    if (fchmod(opened->descriptor, everybody ? 0666 : 0600) != 0) {
+        error = kmw_error_of_errno(errno);
+    }
+    kmw_use_end(use);
+    return error;
+}
+
+DWORD km_platform_section_size(HANDLE section, uint64_t *size) {
     kmw_use use = kmw_use_begin(section, KMW_SECTION);
     if (use.object == NULL) {
         return GetLastError();
@@ -60,6 +98,24 @@ DWORD km_platform_section_size(HANDLE section, const void *view, uint64_t *size)
     const uint64_t exact = ((const kmw_section *)use.object)->size;
     kmw_use_end(use);
     return km_size_align_up(exact, kmw_page_size(), size) ? ERROR_SUCCESS : ERROR_NOT_ENOUGH_MEMORY;
+}
+
+DWORD km_platform_section_left(HANDLE section, uint64_t size, uint64_t *left) {
+    struct stat facts;
+    DWORD error = stat_section(section, &facts);
+    if (error != ERROR_SUCCESS) {
+        return error;
+    }
+    kmw_use use = kmw_use_begin(section, KMW_SECTION);
+    if (use.object == NULL) {
+        return GetLastError();
+    }
+    const kmw_section *found = (const kmw_section *)use.object;
+    const uint64_t end = (uint64_t)facts.st_size;
+    const uint64_t bytes = end > found->origin ? end - found->origin : 0;
+    *left = bytes >= found->size || bytes > size ? size : bytes;
+    kmw_use_end(use);
+    return ERROR_SUCCESS;
 }
 
 DWORD km_platform_section_memory(HANDLE section, uint64_t size, uint64_t *allocated,

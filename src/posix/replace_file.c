@@ -69,13 +69,13 @@ static DWORD check(replacing *what) {
     if (error != ERROR_SUCCESS) {
         return error;
     }
+    if (lstat(what->replacement, &what->new) == 0 && kmw_is_same_file(&what->old, &what->new)) {
+        return ERROR_INVALID_PARAMETER; /* and a second claim would wait for the first */
+    }
     error = look_up(what->replacement, &what->new, FILE_READ_DATA | FILE_WRITE_DATA | DELETE,
                     &what->claims[1]);
     if (error != ERROR_SUCCESS) {
         return error;
-    }
-    if (kmw_is_same_file(&what->old, &what->new)) {
-        return ERROR_INVALID_PARAMETER;
     }
     if (what->backup != NULL) {
         return check_backup(what);

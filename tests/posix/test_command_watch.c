@@ -221,6 +221,40 @@ static void a_segment_ends_well_by_each_polite_signal(void **state) {
     }
 }
 
+static km_status stop_for_ever(void *data, uint64_t size, void *arg) {
+    (void)data, (void)size, (void)arg;
+    (void)raise(SIGSTOP);
+    return KM_OK;
+}
+
+static pid_t begin_stopped_maker(const char *name) {
+    int status = 0;
+    const pid_t maker = fork();
+    assert_true(maker >= 0);
+    if (maker == 0) {
+        km_map *map = NULL;
+        const km_options options = {
+            .access = KM_WRITE, .flags = KM_OPEN_NEW, .size = 100, .init = stop_for_ever};
+        _exit((int)km_segment(&map, name, &options));
+    }
+    assert_int_equal(waitpid(maker, &status, WUNTRACED), maker);
+    assert_true(WIFSTOPPED(status));
+    return maker;
+}
+
+static void watch_is_ended_by_one_ctrl_c_while_a_stopped_maker_keeps_it_waiting(void **state) {
+    char name[64];
+    (void)state;
+    const pid_t maker = begin_stopped_maker(fresh(name, "stopped"));
+    begin(80, 24, TOOL_WORDS("watch", name));
+    until("\033[?1049h");
+    press(CTRL_C);
+    until("\033[?1049l");
+    assert_int_equal(end(), 128 + SIGINT);
+    assert_int_equal(kill(maker, SIGKILL), 0);
+    assert_int_equal(waitpid(maker, NULL, 0), maker);
+}
+
 static void a_killed_keeper_takes_its_segment_along(void **state) {
     char name[64];
     (void)state;
@@ -239,6 +273,7 @@ int main(void) {
         cmocka_unit_test(watch_ends_with_the_segment_and_says_so),
         cmocka_unit_test(watch_leaves_the_screen_before_it_complains),
         cmocka_unit_test(a_segment_ends_well_by_each_polite_signal),
+        cmocka_unit_test(watch_is_ended_by_one_ctrl_c_while_a_stopped_maker_keeps_it_waiting),
         cmocka_unit_test(a_killed_keeper_takes_its_segment_along),
     };
     return cmocka_run_group_tests_name("command_watch", tests, NULL, NULL);

@@ -18,6 +18,8 @@
 
 #include <keepmap/win32.h>
 
+#include "posix/file_names.h"
+#include "posix/sharing.h"
 #include "support/scratch.h"
 
 static void fails(BOOL result, DWORD expected) {
@@ -334,8 +336,37 @@ static void the_temporary_directory_comes_from_the_environment(void **state) {
     assert_int_equal(unsetenv("TMPDIR"), 0);
 }
 
+/* Each by its path: the second must not delete what somebody else has put there meanwhile. */
+static void two_do_not_delete_one_file_at_once(void **state) {
+    (void)state;
+    struct stat facts;
+    int claim = -1;
+    scratch_file("claimed", 10, 0);
+    assert_int_equal(lstat("claimed", &facts), 0);
+    assert_int_equal(kmw_name_claim("claimed", &facts, DELETE, KMW_SHARE_ALL, &claim),
+                     ERROR_SUCCESS);
+    fails(DeleteFileA("claimed"), ERROR_SHARING_VIOLATION);
+    fails(MoveFileExA("claimed", "moved", 0), ERROR_SHARING_VIOLATION);
+    kmw_name_let_go(claim);
+    assert_true(DeleteFileA("claimed"));
+}
+
+static void a_name_that_is_gone_is_not_claimed(void **state) {
+    (void)state;
+    struct stat facts;
+    int claim = -1;
+    scratch_file("going", 10, 0);
+    assert_int_equal(lstat("going", &facts), 0);
+    assert_int_equal(unlink("going"), 0);
+    assert_int_equal(kmw_name_claim("going", &facts, DELETE, KMW_SHARE_ALL, &claim),
+                     ERROR_FILE_NOT_FOUND);
+    assert_int_equal(claim, -1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_do_not_delete_one_file_at_once),
+        cmocka_unit_test(a_name_that_is_gone_is_not_claimed),
         cmocka_unit_test(a_link_has_its_targets_attributes_and_is_a_reparse_point),
         cmocka_unit_test(deleting_and_moving_a_link_leaves_its_target),
         cmocka_unit_test(a_read_only_file_is_neither_deleted_nor_replaced),
