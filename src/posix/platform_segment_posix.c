@@ -70,7 +70,7 @@ static DWORD stat_section(HANDLE section, struct stat *facts) {
  * then everybody may use it, lest it keep its owner out.
  */
 DWORD km_platform_share_companion(HANDLE file, HANDLE section, bool everybody) {
-    struct stat facts;
+    struct stat facts = {0};
     kmw_file *opened = NULL;
     DWORD error = stat_section(section, &facts);
     if (error != ERROR_SUCCESS) {
@@ -101,7 +101,7 @@ DWORD km_platform_section_size(HANDLE section, uint64_t *size) {
 }
 
 DWORD km_platform_section_left(HANDLE section, uint64_t size, uint64_t *left) {
-    struct stat facts;
+    struct stat facts = {0};
     DWORD error = stat_section(section, &facts);
     if (error != ERROR_SUCCESS) {
         return error;
@@ -125,7 +125,7 @@ DWORD km_platform_section_memory(HANDLE section, uint64_t size, uint64_t *alloca
         return GetLastError();
     }
     const int descriptor = ((const kmw_section *)use.object)->descriptor;
-    struct stat facts;
+    struct stat facts = {0};
     DWORD error = ERROR_SUCCESS;
     if (fstat(descriptor, &facts) == 0) {
         const uint64_t bytes = (uint64_t)facts.st_blocks * BLOCK_SIZE;

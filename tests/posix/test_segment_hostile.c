@@ -4,6 +4,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -378,13 +379,17 @@ static void a_new_one_is_refused_at_once_where_one_is_ready_whoever_owns_the_mut
 #define LEFT_MB 256u
 
 static int open_a_page(const char *name) {
-    unsigned long pages = 0;
+    char line[128] = "";
     km_map *map = NULL;
     FILE *sizes = fopen("/proc/self/statm", "r");
-    if (sizes == NULL || fscanf(sizes, "%lu", &pages) != 1) {
+    const bool told = sizes != NULL && fgets(line, sizeof line, sizes) != NULL;
+    const unsigned long pages = strtoul(line, NULL, 10);
+    if (sizes != NULL) {
+        fclose(sizes);
+    }
+    if (!told || pages == 0) {
         return 90;
     }
-    fclose(sizes);
     const rlim_t now = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
     const struct rlimit limit = {now + ((rlim_t)LEFT_MB << 20), RLIM_INFINITY};
     if (setrlimit(RLIMIT_AS, &limit) != 0) {
