@@ -115,34 +115,26 @@ const kmw_sync_class kmw_event_class = {
 
 /* ---- The calls ---- */
 
-BOOL SetEvent(HANDLE event) {
+static BOOL change(HANDLE event, void (*how)(kmw_sync_page *page)) {
     kmw_use use = kmw_sync_use(event, &kmw_event_class, EVENT_MODIFY_STATE);
     if (use.object == NULL) {
         return FALSE;
     }
-    set(kmw_sync_page_in(use));
+    how(kmw_sync_page_in(use));
     kmw_use_end(use);
     return TRUE;
+}
+
+BOOL SetEvent(HANDLE event) {
+    return change(event, set);
 }
 
 BOOL ResetEvent(HANDLE event) {
-    kmw_use use = kmw_sync_use(event, &kmw_event_class, EVENT_MODIFY_STATE);
-    if (use.object == NULL) {
-        return FALSE;
-    }
-    reset(kmw_sync_page_in(use));
-    kmw_use_end(use);
-    return TRUE;
+    return change(event, reset);
 }
 
 BOOL PulseEvent(HANDLE event) {
-    kmw_use use = kmw_sync_use(event, &kmw_event_class, EVENT_MODIFY_STATE);
-    if (use.object == NULL) {
-        return FALSE;
-    }
-    pulse(kmw_sync_page_in(use));
-    kmw_use_end(use);
-    return TRUE;
+    return change(event, pulse);
 }
 
 static kmw_sync_start start_of(BOOL manual_reset, BOOL signaled) {

@@ -163,7 +163,6 @@ static void remember(kmw_named *named, const place *at, int descriptor, const st
     named->file = at->file;
     named->device = facts->st_dev;
     named->inode = facts->st_ino;
-    named->mode = facts->st_mode;
     named->owner = facts->st_uid;
 }
 

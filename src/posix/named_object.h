@@ -64,7 +64,6 @@ typedef struct kmw_named {
     kmw_object_file file;
     dev_t device;
     ino_t inode;
-    mode_t mode;
     uid_t owner;
     kmw_object_header header;
 } kmw_named;

@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "last_error.h"
@@ -159,9 +158,7 @@ DWORD kmw_named_list(kmw_list_function each, void *arg) {
 
 void kmw_named_sweep(void) {
     static _Atomic(uint64_t) last_ms; /* 0: never */
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    const uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    const uint64_t now_ms = GetTickCount64();
     uint64_t before = atomic_load_explicit(&last_ms, memory_order_relaxed);
     if (before != 0 && now_ms - before < kmw_sweep_interval_ms) {
         return;

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "file_mutexes.h"
@@ -45,7 +44,7 @@ kmw_commit_refusal kmw_commit_refusal_last(void) {
 
 /*
  * Bytes that this process may still take before it looks again: soon, and not in a child, since
- * others look and take meanwhile. `until` is in milliseconds of the monotonic clock.
+ * others look and take meanwhile. `until` is in GetTickCount64's milliseconds.
  */
 static _Atomic uint64_t credit;
 static _Atomic uint64_t credit_until;
@@ -53,21 +52,16 @@ static _Atomic unsigned credit_forks;
 
 #define CREDIT_MS ((uint64_t)50)
 
-static uint64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void give_credit(uint64_t size) {
-    atomic_store_explicit(&credit_until, now_ms() + CREDIT_MS, memory_order_relaxed);
+    atomic_store_explicit(&credit_until, GetTickCount64() + CREDIT_MS, memory_order_relaxed);
     atomic_store_explicit(&credit_forks, kmw_fork_count(), memory_order_relaxed);
     atomic_store_explicit(&credit, size, memory_order_relaxed);
 }
 
 static bool take_credit(uint64_t size) {
     uint64_t left = atomic_load_explicit(&credit, memory_order_relaxed);
-    if (left < size || atomic_load_explicit(&credit_until, memory_order_relaxed) < now_ms() ||
+    if (left < size ||
+        atomic_load_explicit(&credit_until, memory_order_relaxed) < GetTickCount64() ||
         atomic_load_explicit(&credit_forks, memory_order_relaxed) != kmw_fork_count()) {
         return false;
     }
