@@ -11,9 +11,10 @@
  *                 linked to its name. Nobody opens a half-made one.
  *   Opened.       A fresh description, exclusive first: got it, so this is an orphan, which is
  *                 unlinked and counts as absent. Else shared; then the name must still lead here.
- *   Closed.       A fresh description, the handle's is closed, the fresh one asks; nobody:
- * unlinked. Swept.        Whoever creates asks the same of everything in the directory, at most
- * once a second, so what a killed process left goes soon.
+ *   Closed.       A fresh description, then the handle's is closed, and the fresh one asks: if it
+ *                 is nobody's any more, it is unlinked.
+ *   Swept.        Whoever creates asks the same of everything in the directory, at most once a
+ *                 second, so what a killed process left goes soon.
  *
  * While one has the exclusive lock and the name leads to the locked file, nobody else unlinks it:
  * so what is unlinked is what was asked about. Every lock is tried without waiting and a bounded
@@ -93,8 +94,9 @@ typedef struct kmw_birth {
      */
     kmw_birth_data data;
     /*
-     * Makes the new object complete, before anybody can see it. Called at most once. On
-     * failure all is undone.
+     * Makes the new object complete, before anybody can see it. On failure all is undone. Called at
+     * most once; with KMW_DATA_WRITTEN perhaps once more after it has failed, and also where the
+     * name turns out to be taken.
      */
     DWORD (*prepare)(kmw_named *draft, void *arg);
     void *arg;

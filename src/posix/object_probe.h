@@ -1,6 +1,6 @@
 /*
  * object_probe.h - asking a file of a named object whether anybody holds it, and clearing it away
- * if nobody does. The steps that named_object.c and object_sweep.c have in common.
+ * if nobody does. The steps that named_object.c, object_draft.c and object_sweep.c have in common.
  */
 #ifndef KMW_OBJECT_PROBE_H
 #define KMW_OBJECT_PROBE_H
@@ -33,11 +33,18 @@ typedef enum kmw_probe {
  * held the object: close it then, or have no more use for the object. */
 kmw_probe kmw_object_probe(int descriptor, int directory, const char *file);
 
+/* The same for the file of an object that the caller has been holding: that it was one has been
+ * seen, and which. */
+kmw_probe kmw_object_probe_held(int descriptor, const kmw_named *named);
+
 /* Opens, probes and closes. */
 void kmw_object_clear(int directory, const char *file);
 
 /* Reads and checks a header. false: it is not one, or not of this build. */
 bool kmw_object_read_header(int descriptor, off_t file_size, kmw_object_header *header);
+
+/* Makes it one of this build. */
+void kmw_object_stamp_header(kmw_object_header *header);
 
 /* ftruncate without a signal, should it pass the process's limit. false, errno. */
 bool kmw_object_set_size(int descriptor, off_t size);

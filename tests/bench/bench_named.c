@@ -6,45 +6,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include <keepmap.h>
-#include <keepmap/win32.h>
-
 #include "measure.h"
+#include "named_work.h"
 #include "shm_peers.h"
-
-static bool store(HANDLE section) {
-    char *data = section != NULL ? MapViewOfFile(section, FILE_MAP_WRITE, 0, 0, 0) : NULL;
-    if (data == NULL) {
-        fprintf(stderr, "Win32 error %u\n", (unsigned)GetLastError());
-        return false;
-    }
-    *(volatile char *)data = 1;
-    UnmapViewOfFile(data);
-    return true;
-}
-
-static bool create_win32(void *name, uint64_t count) {
-    for (; count > 0; count--) {
-        HANDLE section =
-            CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, SHM_SIZE, name);
-        if (!store(section)) {
-            return false;
-        }
-        CloseHandle(section);
-    }
-    return true;
-}
-
-static bool attach_win32(void *name, uint64_t count) {
-    for (; count > 0; count--) {
-        HANDLE section = OpenFileMappingA(FILE_MAP_ALL_ACCESS, FALSE, name);
-        if (!store(section)) {
-            return false;
-        }
-        CloseHandle(section);
-    }
-    return true;
-}
 
 static int measure_creating(char *name) {
     const bench_subject subjects[] = {
@@ -52,8 +16,8 @@ static int measure_creating(char *name) {
         {"Boost.Interprocess", peer_create_boost, name, 0, NULL},
         {"keepmap, CreateFileMapping", create_win32, name, 0.5, NULL},
     };
-    return bench_measure("create+map+write+unmap+remove, named 4 KiB", subjects,
-                         sizeof subjects / sizeof subjects[0], bench_rounds(9), 0.2);
+    return bench_measure(CREATE_WORK, subjects, sizeof subjects / sizeof subjects[0],
+                         bench_rounds(9), 0.2);
 }
 
 static int measure_attaching(char *name) {
@@ -62,14 +26,14 @@ static int measure_attaching(char *name) {
         {"Boost.Interprocess", peer_attach_boost, name, 0, NULL},
         {"keepmap, OpenFileMapping", attach_win32, name, 0.5, NULL},
     };
-    HANDLE existing =
-        CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, SHM_SIZE, name);
+    _Static_assert((int)SECTION_SIZE == (int)SHM_SIZE, "the peers do the same work");
+    HANDLE existing = make_section(name);
     if (existing == NULL || !peer_make_existing(name)) {
         perror(name);
         return -1;
     }
-    int missed = bench_measure("open existing+map+write+unmap+close, named 4 KiB", subjects,
-                               sizeof subjects / sizeof subjects[0], bench_rounds(9), 0.2);
+    int missed = bench_measure(ATTACH_WORK, subjects, sizeof subjects / sizeof subjects[0],
+                               bench_rounds(9), 0.2);
     CloseHandle(existing);
     peer_remove_existing(name);
     return missed;

@@ -248,8 +248,8 @@ static void a_second_name_for_the_file_changes_nothing(void **state) {
     assert_int_equal(unlink(second.text), 0);
 }
 
-static void an_object_that_was_moved_away_takes_nobody_s_name(void **state) {
-    (void)state;
+/* Closed by whoever opens the file to ask, or `through` a description that is open already. */
+static void move_away_and_close(bool through) {
     kmw_object_name name;
     kmw_path path;
     need_room();
@@ -258,12 +258,23 @@ static void an_object_that_was_moved_away_takes_nobody_s_name(void **state) {
     const size_t length = strlen(path.text);
     (void)snprintf(elsewhere.text + length, sizeof elsewhere.text - length, ".elsewhere");
     kmw_named first = make(&name, false);
+    const int asker = through ? kmw_named_reopen(&first) : -1;
+    assert_int_equal(asker >= 0, through);
     assert_int_equal(rename(path.text, elsewhere.text), 0);
     kmw_named second = make(&name, false);
-    kmw_named_close(&first);
+    kmw_named_close_through(&first, asker);
+    if (through) {
+        close(asker);
+    }
     assert_int_equal(try_open(&name), ERROR_SUCCESS);
     kmw_named_close(&second);
     assert_int_equal(unlink(elsewhere.text), 0);
+}
+
+static void an_object_that_was_moved_away_takes_nobody_s_name(void **state) {
+    (void)state;
+    move_away_and_close(false);
+    move_away_and_close(true);
 }
 
 static void what_is_no_regular_file_is_refused_without_waiting(void **state) {

@@ -171,6 +171,100 @@ static void an_object_that_cannot_be_completed_is_never_seen(void **state) {
     }
 }
 
+static DWORD make_small(const kmw_object_name *name, kmw_kind kind,
+                        DWORD (*prepare)(kmw_named *draft, void *arg), kmw_named *named,
+                        bool *existed) {
+    const kmw_birth birth = {.kind = kind,
+                             .data_size = 4096,
+                             .exact_size = 4096,
+                             .data = KMW_DATA_WRITTEN,
+                             .prepare = prepare,
+                             .arg = (void *)name};
+    return kmw_named_create(name, &birth, named, existed);
+}
+
+/* From then on a name is expected to be free. */
+static void make_many(void) {
+    kmw_object_name name;
+    name_it("one of many", &name);
+    for (int i = 0; i < 40; ++i) {
+        kmw_named named;
+        bool existed = true;
+        assert_int_equal(make_small(&name, KMW_SECTION, NULL, &named, &existed), ERROR_SUCCESS);
+        assert_false(existed);
+        kmw_named_close(&named);
+        assert_false(file_exists(&name));
+    }
+}
+
+static void who_has_made_many_finds_what_is_there_all_the_same(void **state) {
+    (void)state;
+    kmw_object_name name;
+    kmw_named first;
+    kmw_named second;
+    bool existed = true;
+    name_it("taken", &name);
+    const size_t before = private_shm_files();
+    make_many();
+    assert_int_equal(make_small(&name, KMW_SECTION, NULL, &first, &existed), ERROR_SUCCESS);
+    assert_false(existed);
+    assert_int_equal(make_small(&name, KMW_SECTION, NULL, &second, &existed), ERROR_SUCCESS);
+    assert_true(existed);
+    assert_int_equal(second.inode, first.inode);
+    kmw_named_close(&second);
+    make_many();
+    assert_int_equal(make_small(&name, KMW_EVENT, NULL, &second, &existed), ERROR_INVALID_HANDLE);
+    kmw_named_close(&first);
+    assert_int_equal(open_error(&name, KMW_SECTION), ERROR_FILE_NOT_FOUND);
+    if (alone) {
+        assert_int_equal(private_shm_files(), before);
+    }
+}
+
+static DWORD refuse_anything(kmw_named *draft, void *arg) {
+    (void)draft;
+    (void)arg;
+    return ERROR_COMMITMENT_LIMIT;
+}
+
+static void a_name_that_is_taken_matters_more_than_what_is_wrong(void **state) {
+    (void)state;
+    kmw_object_name name;
+    kmw_named first;
+    kmw_named second;
+    bool existed = true;
+    name_it("matters more", &name);
+    make_many();
+    assert_int_equal(make_small(&name, KMW_SECTION, refuse, &first, &existed),
+                     ERROR_COMMITMENT_LIMIT);
+    assert_int_equal(open_error(&name, KMW_SECTION), ERROR_FILE_NOT_FOUND);
+    assert_int_equal(make_small(&name, KMW_SECTION, NULL, &first, &existed), ERROR_SUCCESS);
+    make_many();
+    assert_int_equal(make_small(&name, KMW_SECTION, refuse_anything, &second, &existed),
+                     ERROR_SUCCESS);
+    assert_true(existed);
+    kmw_named_close(&first);
+    kmw_named_close(&second);
+}
+
+static void a_forked_child_s_objects_are_its_own(void **state) {
+    (void)state;
+    kmw_object_name name;
+    name_it("creator", &name);
+    kmw_named named = create(&name, false);
+    kmw_named_close(&named);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        named = create(&name, false);
+        _exit(named.header.creator == getpid() ? 0 : 1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void a_mapping_keeps_the_memory_but_not_the_name(void **state) {
     (void)state;
     kmw_object_name name;
@@ -419,6 +513,9 @@ int main(void) {
         cmocka_unit_test(a_name_of_another_kind_is_an_invalid_handle),
         cmocka_unit_test(the_header_tells_what_was_made),
         cmocka_unit_test(an_object_that_cannot_be_completed_is_never_seen),
+        cmocka_unit_test(who_has_made_many_finds_what_is_there_all_the_same),
+        cmocka_unit_test(a_name_that_is_taken_matters_more_than_what_is_wrong),
+        cmocka_unit_test(a_forked_child_s_objects_are_its_own),
         cmocka_unit_test(a_mapping_keeps_the_memory_but_not_the_name),
         cmocka_unit_test(an_object_whose_file_was_removed_by_hand_can_still_be_mapped),
         cmocka_unit_test(a_forked_child_keeps_the_name),
