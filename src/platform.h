@@ -254,4 +254,120 @@ DWORD km_platform_remap_reserved(km_reservation *reservation, HANDLE section, DW
  * else. Advice the system does not know is ERROR_SUCCESS. */
 DWORD km_platform_advise(void *address, uint64_t length, km_advice advice, bool private_view);
 
+/* ---- Threads ---- */
+
+/*
+ * One thread of the library's own. Signals are not delivered to it, but for those that tell of a
+ * fault in a program (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS): what handles these in the
+ * thread that starts it does so in this one, since a fault that is blocked is death. Its stack has
+ * 1 MiB at least.
+ */
+typedef struct km_thread {
+    uintptr_t system; /* the system's name for it */
+} km_thread;
+
+/* ERROR_NOT_ENOUGH_MEMORY, or what the system says, if there can be no more threads. */
+DWORD km_platform_thread_start(km_thread *thread, void (*run)(void *arg), void *arg);
+
+/* Waits for its end, and lets go of it. To be called once for each that was started. */
+void km_platform_thread_join(km_thread *thread);
+
+/* A mutex, and a condition that is waited for under it. */
+typedef struct km_monitor km_monitor;
+
+DWORD km_platform_monitor_make(km_monitor **monitor);
+void km_platform_monitor_free(km_monitor *monitor); /* NULL is fine */
+void km_platform_monitor_enter(km_monitor *monitor);
+void km_platform_monitor_leave(km_monitor *monitor);
+/* To be called inside: lets others in, and comes back inside when notified, after `milliseconds`
+ * (KM_WAIT_FOREVER: never), or for no reason. */
+void km_platform_monitor_wait(km_monitor *monitor, uint32_t milliseconds);
+void km_platform_monitor_notify(km_monitor *monitor); /* all who wait; to be called inside */
+
+/*
+ * On how many processors this process may run at once, at least 1: those that the calling thread is
+ * not kept from, and no more than a quota of time comes to (Linux: control groups).
+ */
+unsigned km_platform_processors(void);
+
+/* ---- Chance and time ---- */
+
+/* Random bytes from the system, good enough for names that never meet. On failure some of them may
+ * have been written. */
+DWORD km_platform_random(void *bytes, size_t length);
+
+/* Nanoseconds since 1970, UTC. */
+uint64_t km_platform_now(void);
+
+/* ---- Memory filled when it is touched ---- */
+
+/*
+ * Anonymous memory whose pages are filled in, a whole chunk at a time, by the first to touch them,
+ * in whatever thread. Linux with userfaultfd; ERROR_NOT_SUPPORTED elsewhere and where the process
+ * may not use it: the caller fills all memory at once then.
+ */
+typedef struct km_lazy_memory km_lazy_memory;
+
+/*
+ * Fills `chunk_length` bytes at `to`, plain memory, with chunk `chunk`. Called in a thread of the
+ * library's own, or in one that calls km_platform_lazy_fill, its signals held back; one call at a
+ * time. It neither touches the lazy memory nor takes a lock that a thread may hold while it touches
+ * that or calls km_platform_lazy_fill, a stdio stream's among them. false: the bytes cannot be had;
+ * touching that chunk then raises SIGBUS (Linux 6.6 and newer) or SIGSEGV, and nobody asks again.
+ */
+typedef bool (*km_fill_function)(void *arg, uint64_t chunk, void *to, size_t chunk_length);
+
+/*
+ * `size` bytes, as chunks of `chunk_size`, a power of two of at least 64 KiB. `writable`: stores
+ * are allowed, and stay in this memory. *base is 64 KiB aligned. The memory is not there in a child
+ * made by fork: touching it raises SIGSEGV.
+ */
+DWORD km_platform_lazy_make(uint64_t size, uint32_t chunk_size, bool writable,
+                            km_fill_function fill, void *arg, km_lazy_memory **memory, void **base);
+
+/* Fills the chunks in [offset, offset + length) now, unless they are (that costs no system call).
+ * false if one cannot be had, or the range is not inside. From any thread. For accesses that the
+ * kernel makes: where they meet an empty page, they fail (EFAULT). */
+bool km_platform_lazy_fill(km_lazy_memory *memory, uint64_t offset, uint64_t length);
+
+/* Nobody touches the memory any more. Waits for the filler. Harmless in a child made by fork. NULL
+ * is fine. */
+void km_platform_lazy_free(km_lazy_memory *memory);
+
+/* ---- Which pages were stored to ---- */
+
+/*
+ * Tells which parts of a view have been stored to since it was last asked, by anybody through this
+ * view: loads and stores, and system calls that write into it. Linux 6.7 and newer (userfaultfd's
+ * asynchronous write protection and PAGEMAP_SCAN); ERROR_NOT_SUPPORTED elsewhere, and for a view
+ * that has a tracker. It has proved itself on pages of its own before it says that it works.
+ *
+ * It may tell of more than was stored to, never of less. What it cannot know of: stores through
+ * another view, by another process (a child made by fork among them) or into the file itself; and
+ * what a device brings into pages that were handed to it before they were last asked about (a
+ * direct read under way meanwhile, buffers registered with io_uring). A view that is moved,
+ * unmapped or mapped anew has to begin again; one that grows is tracked in its old size.
+ *
+ * It takes page tables for the whole view, a 512th of its size, and at first costs each page that
+ * is touched a fault, where the system had mapped many at once.
+ */
+typedef struct km_tracker km_tracker;
+
+/* Begins; everything counts as unchanged from here on. `view` as MapViewOfFile gave it.
+ * ERROR_NOT_ENOUGH_MEMORY as well where there is no room for the page tables. */
+DWORD km_platform_tracker_start(void *view, uint64_t size, km_tracker **tracker);
+
+/*
+ * Sets bit n of `changed` (which has a bit for each started `unit`, a power of two of at least
+ * 4 KiB, and is zeroed first) if a page in [n * unit, (n + 1) * unit) was stored to since the start
+ * or the last call, and begins anew for those, in one step for each page: a store is in this call's
+ * bits, or in the next one's. After an error nothing is known of what this call has cleared.
+ * ERROR_INVALID_ADDRESS: the view is not mapped any more.
+ */
+DWORD km_platform_tracker_collect(km_tracker *tracker, uint64_t unit, uint8_t *changed);
+
+/* NULL is fine. The view may be unmapped already. Harmless in a child made by fork, where a tracker
+ * says ERROR_NOT_SUPPORTED. */
+void km_platform_tracker_stop(km_tracker *tracker);
+
 #endif /* KM_PLATFORM_H */

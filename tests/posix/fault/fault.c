@@ -7,6 +7,8 @@
 #include "fault.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -181,6 +183,12 @@ void __wrap_free(void *memory) {
       (d, from, e, to, n, flags), -1)                                                              \
     X(int, memfd_create, (const char *name, unsigned flags), (name, flags), -1)                    \
     X(int, pipe2, (int *ends, int flags), (ends, flags), -1)                                       \
+    X(int, pthread_create,                                                                         \
+      (pthread_t * thread, const pthread_attr_t *with, void *(*run)(void *), void *arg),           \
+      (thread, with, run, arg), errno)                                                             \
+    X(int, pthread_condattr_setclock, (pthread_condattr_t * with, clockid_t clock), (with, clock), \
+      errno)                                                                                       \
+    X(int, sched_getaffinity, (pid_t pid, size_t n, cpu_set_t * set), (pid, n, set), -1)           \
     X(ssize_t, getrandom, (void *to, size_t n, unsigned flags), (to, n, flags), -1)
 
 #define DEFINE_WRAPPER(type, name, parameters, arguments, failure)                                 \
