@@ -3,8 +3,10 @@
 # Each flavour (native, asan, tsan, windows, ...) has an object tree of its own, build/FLAVOUR/obj, and rebuilds what a
 # changed flag or header asks for. Makes in one tree run in parallel unless told otherwise (-j1).
 #
-# To set: CC CXX CFLAGS CXXFLAGS CPPFLAGS LDFLAGS, PREFIX DESTDIR LIBDIR, WINDOWS_CC WINDOWS_CXX, WERROR=1 (warnings are errors), BUILD (another
-# directory than build), JOBS (how much at once), V=1 (show commands), DEPS=0 (never install a package).
+# To set: CC CXX FUZZ_CC FUZZ_SECONDS CFLAGS CXXFLAGS CPPFLAGS LDFLAGS, PREFIX DESTDIR LIBDIR, WINDOWS_CC WINDOWS_CXX, WERROR=1 (warnings are errors), BUILD (another
+# directory than build), JOBS (how much at once), V=1 (show commands), DEPS=0 (never install a package); WITH_ZLIB,
+# WITH_ISAL, WITH_LIBDEFLATE: the compression libraries (auto: if they are there; 1: they must be; 0: without; for Windows
+# only zlib).
 
 ifeq ($(origin CC),default)
 CC := cc
@@ -14,14 +16,24 @@ CFLAGS ?= -O2 -g
 CXX ?= c++
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
+FUZZ_CC ?= clang
+FUZZ_SECONDS ?= 600
 WINDOWS_CC ?= x86_64-w64-mingw32-gcc
 WINDOWS_CXX ?= x86_64-w64-mingw32-g++
 WINDOWS_AR ?= x86_64-w64-mingw32-ar
 BUILD ?= build
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 export JOBS
+WITH_ZLIB ?= auto
+WITH_ISAL ?= auto
+WITH_LIBDEFLATE ?= auto
+export WITH_ZLIB WITH_ISAL WITH_LIBDEFLATE
 
-MAKEFLAGS += -j$(JOBS) --no-builtin-rules
+MAKEFLAGS += --no-builtin-rules
+# A make called by another shares that one's jobs.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(JOBS)
+endif
 override BUILD := $(abspath $(BUILD))
 .DEFAULT_GOAL := all
 SHELL := /bin/sh
@@ -38,7 +50,8 @@ say = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' '$(1)' '$(2:$(CURDIR)/%=%)';)
 VERSION := $(shell sed -n 's/^.define KM_VERSION_TEXT "\([0-9.]*\)".*/\1/p' include/keepmap.h)
 SONAME := libkeepmap.so.0
 
-core     := $(wildcard src/*.c)
+codec_files := $(wildcard src/codec_*.c)
+core     := $(filter-out $(codec_files),$(wildcard src/*.c))
 posix    := $(wildcard src/posix/*.c)
 windows  := $(wildcard src/windows/*.c)
 # Of the command's and the tests' files, X_posix.c and X_windows.c are for one system.
@@ -52,13 +65,15 @@ fault    := $(wildcard tests/posix/fault/*.c)
 suites   := $(wildcard tests/test_*.c)
 psuites  := $(wildcard tests/posix/test_*.c)
 stress   := $(wildcard tests/stress/stress_*.c)
+fuzzers  := $(wildcard tests/fuzz/fuzz_*.c)
+fuzz_support := $(filter-out $(fuzzers) tests/fuzz/make_seeds.c,$(wildcard tests/fuzz/*.c))
 benches  := $(wildcard tests/bench/bench_*.c tests/bench/bench_*.cpp)
 bench_support := $(filter-out $(benches),$(wildcard tests/bench/*.c tests/bench/*.cpp))
 examples := $(wildcard examples/*.c examples/*.cpp)
 compat_programs := $(wildcard tests/compat/*.c tests/compat/*.cpp)
 headers  := $(wildcard include/*.h include/keepmap/*.h include/keepmap/compat/*.h)
 man      := $(wildcard tools/man/*.[1-9])
-scripts  := $(wildcard tools/install-deps tools/fetch-cmocka tools/check-* tests/run tests/wine .ci/run)
+scripts  := $(wildcard tools/install-deps tools/fetch-cmocka tools/check-* tools/find-* tests/run tests/wine tests/fuzz/run .ci/run)
 all_headers := $(headers) $(wildcard src/*.h src/*/*.h tools/*.h examples/*.h examples/*.hpp tests/*.h tests/*/*.h tests/*/*/*.h)
 
 # Suites named test_fault_* have the calls listed here replaced by tests/posix/fault/, to make them fail.
@@ -70,20 +85,63 @@ export KM_TEST_SOURCE := $(CURDIR)
 export KM_TEST_CC = $(CC)
 export KM_TEST_CXX = $(CXX)
 
+# ---- What it is built with -----------------------------------------------------------------------
+
+# The goals that may install something; the others take the machine as it is. `make` reads codecs-*.mk, having made them
+# first, so that the libraries are there when they are looked for.
+may_install := $(filter demo test test-windows asan tsan valgrind stress bench fuzz fuzz-short test-programs test-codecs test-marked lint%,$(MAKECMDGOALS))
+build_deps := $(if $(may_install),deps-build) $(if $(filter test-windows,$(may_install)),deps-windows) \
+    $(if $(filter lint%,$(may_install)),deps-lint)
+
+ifneq ($(filter-out clean help format uninstall,$(or $(MAKECMDGOALS),all)),)
+include $(BUILD)/codecs-native.mk $(BUILD)/codecs-windows.mk
+endif
+
+# xxhash.h is the same for every compiler, but not on the path of each: it is copied from where the native one finds it.
+xxhash := $(BUILD)/deps/include/xxhash.h
+$(xxhash): | $(build_deps)
+	@found=$$(echo '#include <xxhash.h>' | $(CC) $(CPPFLAGS) $(CFLAGS) -E -M -x c - 2>/dev/null | tr -s ' \\' '\n\n' | grep '/xxhash\.h$$' | head -n 1); \
+	    test -n "$$found" || { echo "keepmap: xxhash.h is not there: install the package libxxhash-dev, or run tools/install-deps build" >&2; exit 1; }; \
+	    mkdir -p $(@D) && cp "$$found" $@
+
+# xxhash.h is asked for here so that its want is said before anything else.
+$(BUILD)/codecs-native.mk: $(xxhash) always | $(build_deps)
+	@mkdir -p $(@D)
+	@tools/find-codecs native $@ '$(strip $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS))' \
+	    zlib=$(WITH_ZLIB) isal=$(WITH_ISAL) libdeflate=$(WITH_LIBDEFLATE)
+
+# What is wanted of zlib here must not stop a build for this system: only `auto` and `0` are passed on, unless it is for
+# Windows.
+for_windows := $(filter windows %-windows lint% $(BUILD)/windows%,$(MAKECMDGOALS))
+$(BUILD)/codecs-windows.mk: always | $(build_deps)
+	@mkdir -p $(@D)
+	@tools/find-codecs windows $@ '$(strip $(WINDOWS_CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS))' \
+	    zlib=$(if $(for_windows),$(WITH_ZLIB),$(WITH_ZLIB:1=auto))
+
+codec_sources = $(patsubst %,src/codec_%.c,$(codecs_$(1)))
+core_native  := $(core) $(call codec_sources,native)
+core_windows := $(core) $(call codec_sources,windows)
+codec_flags = $(if $(filter zlib,$(1)),-DKM_WITH_ZLIB=1) $(if $(filter isal,$(1)),-DKM_WITH_ISAL=1) \
+    $(if $(filter libdeflate,$(1)),-DKM_WITH_LIBDEFLATE=1)
+
 # ---- How a file is compiled, flavour by flavour --------------------------------------------------
 
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wconversion
 ifeq ($(WERROR),1)
 werror := -Werror
 endif
-posix_flags   := -std=c11 $(warnings) -Iinclude -iquote src -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fPIC -fvisibility=hidden -pthread
-windows_flags := -std=c11 $(warnings) -Iinclude -iquote src -D_WIN32_WINNT=0x0A00 -D__USE_MINGW_ANSI_STDIO=1
+posix_flags   := -std=c11 $(warnings) -Iinclude -iquote src -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fPIC -fvisibility=hidden -pthread \
+    -isystem $(dir $(xxhash)) $(call codec_flags,$(codecs_native))
+windows_flags := -std=c11 $(warnings) -Iinclude -iquote src -D_WIN32_WINNT=0x0A00 -D__USE_MINGW_ANSI_STDIO=1 \
+    -isystem $(dir $(xxhash)) $(call codec_flags,$(codecs_windows))
 asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+fuzz_flags := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
 cc_native := $(CC)
 cc_asan   := $(CC)
 cc_tsan   := $(CC)
+cc_fuzz   := $(FUZZ_CC)
 cc_lint-gcc   := gcc
 cc_lint-clang := clang
 cc_lint-windows := $(WINDOWS_CC)
@@ -93,6 +151,7 @@ cc_windows-dll := $(WINDOWS_CC)
 flags_native := $(posix_flags) $(CPPFLAGS) $(CFLAGS)
 flags_asan   := $(posix_flags) $(CPPFLAGS) $(CFLAGS) $(asan)
 flags_tsan   := $(posix_flags) $(CPPFLAGS) $(CFLAGS) $(tsan)
+flags_fuzz   := $(posix_flags) $(CPPFLAGS) $(fuzz_flags)
 flags_lint-gcc   := $(posix_flags) -O2 -Werror
 flags_lint-clang := $(posix_flags) -O1 -Werror
 flags_lint-windows := $(windows_flags) -O2 -Werror
@@ -102,16 +161,18 @@ flags_windows-dll := $(windows_flags) -DKM_BUILDING_DLL $(CPPFLAGS) $(CFLAGS)
 cxx_native := $(CXX)
 cxx_asan   := $(CXX)
 cxx_tsan   := $(CXX)
+cxx_fuzz   := $(FUZZ_CC)++
 cxx_lint-gcc   := g++
 cxx_lint-clang := clang++
 cxx_lint-windows := $(WINDOWS_CXX)
 cxx_windows     := $(WINDOWS_CXX)
 cxx_windows-dll := $(WINDOWS_CXX)
 
-link_native  := -pthread $(LDFLAGS)
-link_asan    := -pthread $(asan) $(LDFLAGS)
-link_tsan    := -pthread $(tsan) $(LDFLAGS)
-link_windows := -static-libgcc $(LDFLAGS)
+link_native  := -pthread $(LDFLAGS) $(codec_libs_native)
+link_asan    := -pthread $(asan) $(LDFLAGS) $(codec_libs_native)
+link_tsan    := -pthread $(tsan) $(LDFLAGS) $(codec_libs_native)
+link_fuzz    := -pthread $(subst fuzzer-no-link,fuzzer,$(fuzz_flags)) $(LDFLAGS) $(codec_libs_native)
+link_windows := -static-libgcc $(LDFLAGS) $(codec_libs_windows)
 link_windows-dll := $(link_windows)
 
 lib_native  := $(BUILD)/libkeepmap.a
@@ -127,7 +188,7 @@ tool_windows := $(BUILD)/windows/keepmap.exe
 cmocka := $(BUILD)/deps/cmocka-1.1.5
 cmocka_windows := $(BUILD)/windows/cmocka/libcmocka.a
 
-native_flavours  := native asan tsan lint-gcc lint-clang
+native_flavours  := native asan tsan fuzz lint-gcc lint-clang
 windows_flavours := windows windows-dll lint-windows
 flavours := $(native_flavours) $(windows_flavours)
 
@@ -156,12 +217,13 @@ $(BUILD)/$(1)/flags: always
 	    echo '$(cc_$(1)) $(cxx_$(1)) $(flags_$(1)) $(CXXFLAGS) $(link_$(1))' >$$@
 endef
 $(foreach f,$(flavours),$(eval $(call compile,$(f))))
+$(foreach f,$(flavours),$(eval $(call objects,$(f),src/checksum.c): $(xxhash)))
 
 # Tests may need cmocka installed, or fetched, before they can be compiled. The cross compiler is installed for the goals
 # that may install something; `make windows` takes the machine as it is.
-windows_deps := $(if $(filter test-windows,$(MAKECMDGOALS)),deps-windows) $(if $(filter lint%,$(MAKECMDGOALS)),deps-lint)
+windows_deps := $(filter-out deps-build,$(build_deps))
 $(foreach f,$(native_flavours),$(eval $(call objects,$(f),$(suites) $(psuites) $(support) $(fault) $(stress)): | deps-test))
-$(foreach f,$(windows_flavours),$(eval $(call objects,$(f),$(core) $(windows) $(command_windows) $(suites) $(support_windows) $(examples) $(compat_programs)): | $(windows_deps)))
+$(foreach f,$(windows_flavours),$(eval $(call objects,$(f),$(core_windows) $(windows) $(command_windows) $(suites) $(support_windows) $(examples) $(compat_programs)): | $(windows_deps)))
 $(foreach f,$(windows_flavours),$(eval $(call objects,$(f),$(suites) $(support_windows)): | $(cmocka)/src/cmocka.c))
 
 # ---- The library and the command -----------------------------------------------------------------
@@ -172,7 +234,7 @@ all: $(BUILD)/libkeepmap.a $(BUILD)/libkeepmap.so $(BUILD)/keepmap ## the librar
 windows: $(addprefix $(BUILD)/windows/,keepmap.dll libkeepmap.dll.a libkeepmap.a keepmap.exe) ## the same for Windows
 
 define native_library
-$(lib_$(1)): $(call objects,$(1),$(core) $(posix))
+$(lib_$(1)): $(call objects,$(1),$(core_native) $(posix))
 	@rm -f $$@
 	$$(call say,AR,$$@)$(AR) rcs $$@ $$^
 
@@ -181,7 +243,7 @@ $(tool_$(1)): $(call objects,$(1),$(command)) $(lib_$(1))
 endef
 $(foreach f,native asan tsan,$(eval $(call native_library,$(f))))
 
-$(BUILD)/libkeepmap.so.$(VERSION): $(call objects,native,$(core) $(posix)) src/keepmap.map
+$(BUILD)/libkeepmap.so.$(VERSION): $(call objects,native,$(core_native) $(posix)) src/keepmap.map
 	$(call say,LINK,$@)$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=src/keepmap.map -Wl,-z,defs \
 	    -o $@ $(filter %.o,$^) $(link_native)
 
@@ -189,7 +251,7 @@ $(BUILD)/$(SONAME) $(BUILD)/libkeepmap.so: $(BUILD)/libkeepmap.so.$(VERSION)
 	@ln -sf $(notdir $<) $@
 $(BUILD)/libkeepmap.so: $(BUILD)/$(SONAME)
 
-$(lib_windows): $(call objects,windows,$(core) $(windows))
+$(lib_windows): $(call objects,windows,$(core_windows) $(windows))
 	@rm -f $@
 	$(call say,AR,$@)$(WINDOWS_AR) rcs $@ $^
 
@@ -197,7 +259,7 @@ $(tool_windows): $(call objects,windows,$(command_windows)) $(lib_windows)
 	$(call say,LINK,$@)$(WINDOWS_CC) $(CFLAGS) -o $@ $^ $(link_windows)
 
 # Only what KM_API marks is exported.
-$(BUILD)/windows/keepmap.dll: $(call objects,windows-dll,$(core) $(windows))
+$(BUILD)/windows/keepmap.dll: $(call objects,windows-dll,$(core_windows) $(windows))
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(WINDOWS_CC) $(CFLAGS) -shared -Wl,--exclude-all-symbols -Wl,--out-implib,$(BUILD)/windows/libkeepmap.dll.a \
 	    -o $@ $^ $(link_windows)
@@ -224,7 +286,7 @@ examples-windows: $(call example_programs,windows) ## the same for Windows, in B
 
 # ---- Demo and tests ------------------------------------------------------------------------------
 
-.PHONY: demo test test-windows asan tsan valgrind stress bench test-programs
+.PHONY: demo test test-windows asan tsan valgrind stress bench test-programs test-codecs test-marked
 demo: $(BUILD)/examples/demo ## builds the library and shows its main job on a real file
 	@mkdir -p $(BUILD)/demo
 	@$< $(BUILD)/demo "$$($(CC) -print-prog-name=cc1)" "$$($(CC) -print-prog-name=clang)"
@@ -280,6 +342,15 @@ test-windows: $(call programs,windows,$(suites),.exe) $(tool_windows) $(BUILD)/w
 	@WINEPREFIX=$(BUILD)/wine-prefix tests/wine --with $(call run,windows) -k 'Z:$(subst /,\,$(tool_windows))' \
 	    -l $(CURDIR)/tests/wine $(filter %.exe,$(filter $(BUILD)/windows/tests/%,$^))
 
+# The suites whose comment says "With other codecs:" once more, with zlib alone and with nothing that packs.
+test-codecs: ## some suites again, without the fast compression libraries and without any
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/zlib-alone WITH_ZLIB=1 WITH_ISAL=0 WITH_LIBDEFLATE=0 test-marked
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/no-codecs WITH_ZLIB=0 WITH_ISAL=0 WITH_LIBDEFLATE=0 test-marked
+
+marked = $(shell grep -l 'With other codecs:' $(native_suites))
+test-marked: $(call programs,native,$(marked)) $(BUILD)/keepmap
+	@$(call run,native) -k $(BUILD)/keepmap $(filter $(BUILD)/native/%,$^)
+
 test-programs: $(call programs,native,$(native_suites) $(stress)) ## builds the native suites without running them
 
 # cmocka for Windows, from Debian's source package; strict warnings are for our own code.
@@ -293,6 +364,31 @@ $(cmocka_windows): $(cmocka)/src/cmocka.c
 	    -D__USE_MINGW_ANSI_STDIO=1 -DPRIdS='"zd"' -c -o $(@D)/cmocka.o $<
 	@rm -f $@
 	@$(WINDOWS_AR) rcs $@ $(@D)/cmocka.o
+
+# ---- Fuzzing -------------------------------------------------------------------------------------
+
+# A fuzzer is one program, the whole library compiled in by clang; see tests/fuzz/run for where its findings go.
+fuzz_programs := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(fuzzers))
+fuzz_seeds := $(BUILD)/fuzz/seeds
+seed_maker := $(BUILD)/native/tests/fuzz/make_seeds
+
+.PHONY: fuzz fuzz-short
+fuzz: $(fuzz_programs) $(fuzz_seeds)/made ## fuzzes what reads snapshots, FUZZ_SECONDS (600) a target
+	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 $(steady) tests/fuzz/run $(FUZZ_SECONDS) $(JOBS) $(BUILD)/fuzz $(fuzz_seeds) $(fuzz_programs)
+
+fuzz-short: FUZZ_SECONDS := 10
+fuzz-short: fuzz ## the same, 10 seconds a target
+
+$(fuzz_programs): $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(call objects,fuzz,$(fuzz_support) $(core_native) $(posix))
+	$(call say,LINK,$@)$(FUZZ_CC) -o $@ $^ $(link_fuzz)
+$(call objects,fuzz,$(fuzzers) $(fuzz_support) $(core_native) $(posix)): | deps-fuzz
+
+$(seed_maker): $(call objects,native,tests/fuzz/make_seeds.c $(filter-out tests/fuzz/mutate.c,$(fuzz_support)) tests/support/snapshot_builder.c) $(lib_native)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) -o $@ $^ $(link_native) -lcmocka
+
+$(fuzz_seeds)/made: $(seed_maker)
+	@rm -rf $(@D) && mkdir -p $(@D)/snapshots $(@D)/chunks && $< $(@D) && touch $@
 
 # ---- Benches: ours and the peers', in one run ----------------------------------------------------
 
@@ -319,12 +415,29 @@ $(foreach b,$(benches),$(eval $(BUILD)/bench/$(notdir $(basename $(b))): $(BUILD
 $(bench_programs): $(patsubst tests/bench/%,$(BUILD)/bench/obj/%.o,$(bench_support)) $(lib_native)
 	$(call say,LINK,$@)$(CXX) $(CFLAGS) -o $@ $(filter %.o,$^) $(lib_native) $(link_native) -Wl,--as-needed -lapr-1 -lrt
 
+# The same lines beside Wine: a Windows program does what a native one tells it, and is measured by.
+wine_bench  := $(BUILD)/bench/beside_wine
+wine_worker := $(BUILD)/windows/bench/named_worker.exe
+
+.PHONY: bench-wine
+bench-wine: $(wine_bench) $(wine_worker) ## measures named sections beside Wine
+	@WINEPREFIX=$(BUILD)/wine-prefix tests/wine --with $(wine_bench) $(CURDIR)/tests/wine $(wine_worker)
+
+$(wine_bench): $(call objects,native,tests/bench/wine/beside_wine.c tests/bench/measure.c) $(lib_native)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) -o $@ $^ $(link_native)
+
+$(call objects,windows,tests/bench/wine/named_worker.c): | deps-windows
+$(wine_worker): $(call objects,windows,tests/bench/wine/named_worker.c)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(WINDOWS_CC) $(CFLAGS) -o $@ $^ $(link_windows)
+
 # ---- Style and soundness -------------------------------------------------------------------------
 
-posix_checked := $(core) $(posix) $(command) $(filter %.c,$(examples)) $(support) $(fault) $(suites) $(psuites) $(stress)
-windows_checked := $(core) $(windows) $(command_windows) $(support_windows) $(suites)
+posix_checked := $(core_native) $(posix) $(command) $(filter %.c,$(examples)) $(support) $(fault) $(suites) $(psuites) $(stress) $(wildcard tests/fuzz/*.c)
+windows_checked := $(core_windows) $(windows) $(command_windows) $(support_windows) $(suites)
 windows_only := $(filter-out $(posix_checked),$(windows_checked))
-c_files := $(posix_checked) $(windows_only) $(wildcard tests/bench/*.c) $(filter %.cpp,$(examples)) $(compat_programs)
+c_files := $(sort $(codec_files) $(posix_checked)) $(windows_only) $(wildcard tests/bench/*.c tests/bench/wine/*.c) $(filter %.cpp,$(examples)) $(compat_programs)
 # Compiled by all compilers, but not looked at by clang-tidy.
 untidy := $(filter %.cpp,$(examples)) $(compat_programs)
 
@@ -399,11 +512,11 @@ uninstall: ## removes what install put there
 
 $(pc_files): $(BUILD)/%.pc: tools/packaging/%.pc.in include/keepmap.h always
 	@mkdir -p $(@D)
-	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(strip $(codec_libs_native))|' $< >$@
 
 # ---- The rest ------------------------------------------------------------------------------------
 
-deps_groups := test windows valgrind lint bench
+deps_groups := build test windows valgrind lint bench fuzz
 .PHONY: clean help $(addprefix deps-,$(deps_groups))
 $(addprefix deps-,$(deps_groups)): deps-%:
 	@tools/install-deps $*

@@ -45,7 +45,7 @@ static double speed_of(const bench_subject *subject, double seconds) {
     uint64_t batch = 1;
     double start = bench_now();
     double elapsed = 0;
-    while (elapsed < seconds) {
+    do {
         if (!subject->run(subject->context, batch)) {
             return -1;
         }
@@ -55,7 +55,7 @@ static double speed_of(const bench_subject *subject, double seconds) {
         if (elapsed < seconds / 20) {
             batch *= 2;
         }
-    }
+    } while (elapsed < seconds);
     return (double)done / elapsed;
 }
 

@@ -27,9 +27,10 @@ typedef struct bench_subject {
 } bench_subject;
 
 /*
- * Measures for `rounds` rounds of about `seconds` a subject, prints a table and for each subject
- * one machine-readable line ("bench WORK SUBJECT per_second=... ratio=... target=... reached=yes").
- * Returns the number of targets missed, or -1 when a subject failed. The first subject is the peer.
+ * Measures for `rounds` rounds of about `seconds` a subject (0: the work is done once), prints a
+ * table and for each subject one machine-readable line ("bench WORK SUBJECT per_second=...
+ * ratio=... target=... reached=yes"). Returns the number of targets missed, or -1 when a subject
+ * failed. The first subject is the peer.
  */
 int bench_measure(const char *work, const bench_subject *subjects, size_t count, unsigned rounds,
                   double seconds);
