@@ -1,0 +1,629 @@
+/*
+ * test_snapshot_format.c - the bytes of the snapshot format: where the description has them, and
+ * that nothing is read which is not exactly as described.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "checksum.h"
+#include "snapshot_format.h"
+
+static const km_format_entry some_entry = {
+    .packed_length = 0x01234,
+    .raw_length = 0x10000,
+    .flags = 0,
+    .sum = UINT64_C(0x1122334455667788),
+    .hash = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
+};
+
+static const km_format_facts some_facts = {
+    .id = "0123456789abcde",
+    .since = "ABCDEFGHIJKLMNO",
+    .total = 0x12345678,
+    .made_ns = UINT64_C(1700000000123456789),
+    .seed = UINT64_C(0xfedcba9876543210),
+    .chunk_shift = 16,
+    .hash_kind = KM_FORMAT_HASH_XXH3_128,
+    .source = KM_FORMAT_SEGMENT,
+    .level = 6,
+    .type_version = 7,
+    .type = "test.counters",
+    .volume = 2049,
+    .number = 77,
+};
+
+static const km_format_footer some_footer = {
+    .chunk_shift = 16,
+    .hash_kind = KM_FORMAT_HASH_XXH3_128,
+    .total = 0x12345678,
+    .chunks = 0x1235,
+    .index_offset = 0x5555555,
+    .index_sum = UINT64_C(0xaabbccddeeff0011),
+    .id = "0123456789abcde",
+};
+
+static uint64_t number_at(const uint8_t *bytes, size_t at, size_t size) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < size; i++) {
+        value += (uint64_t)bytes[at + i] << (8 * i);
+    }
+    return value;
+}
+
+static void set_number(uint8_t *bytes, size_t at, size_t size, uint64_t value) {
+    for (size_t i = 0; i < size; i++) {
+        bytes[at + i] = (uint8_t)(value >> (8 * i));
+    }
+}
+
+/* ---- Numbers ------------------------------------------------------------------------------- */
+
+static void chunks_and_their_lengths_follow_from_the_total(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t total;
+        uint8_t shift;
+        uint64_t chunks;
+        uint32_t last;
+    } rows[] = {
+        {0, 16, 1, 0},
+        {1, 16, 1, 1},
+        {65535, 16, 1, 65535},
+        {65536, 16, 1, 65536},
+        {65537, 16, 2, 1},
+        {131072, 16, 2, 65536},
+        {(uint64_t)1 << 24, 24, 1, 1u << 24},
+        {KM_FORMAT_TOTAL_MAX, 16, KM_FORMAT_CHUNKS_MAX, 65535},
+        {KM_FORMAT_TOTAL_MAX, 24, (uint64_t)1 << 39, (1u << 24) - 1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(km_format_chunks(rows[i].total, rows[i].shift), rows[i].chunks);
+        assert_int_equal(km_format_raw_length(rows[i].total, rows[i].shift, rows[i].chunks - 1),
+                         rows[i].last);
+        if (rows[i].chunks > 1) {
+            assert_int_equal(km_format_raw_length(rows[i].total, rows[i].shift, 0),
+                             1u << rows[i].shift);
+        }
+    }
+}
+
+static void the_longest_form_of_a_chunk_is_the_stored_one(void **state) {
+    (void)state;
+    assert_int_equal(km_format_packed_most(0), 13);
+    assert_int_equal(km_format_packed_most(1), 14);
+    assert_int_equal(km_format_packed_most(65535), 65535 + 13);
+    assert_int_equal(km_format_packed_most(65536), 65536 + 18);
+    assert_int_equal(km_format_packed_most(1u << 24), (1u << 24) + 8 + 5 * 257);
+}
+
+static void an_index_has_1819_entries_in_all_members_but_the_last(void **state) {
+    (void)state;
+    const uint64_t full = 65534; /* 50 + 36 * 1819 */
+    assert_int_equal(km_format_index_size(1), 86);
+    assert_int_equal(km_format_index_size(1819), full);
+    assert_int_equal(km_format_index_size(1820), full + 86);
+    assert_int_equal(km_format_index_size(3 * 1819 + 5), 3 * full + 230);
+    assert_int_equal(km_format_index_size(0), UINT64_MAX);
+    assert_int_equal(km_format_index_size(KM_FORMAT_CHUNKS_MAX + 1), UINT64_MAX);
+    assert_int_equal(km_format_index_size(UINT64_MAX), UINT64_MAX);
+    assert_true(km_format_index_size(KM_FORMAT_CHUNKS_MAX) < UINT64_MAX);
+}
+
+/* ---- Places -------------------------------------------------------------------------------- */
+
+static void the_bytes_of_a_head_are_where_the_description_says(void **state) {
+    (void)state;
+    static const uint8_t beginning[] = {0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff};
+    uint8_t head[KM_FORMAT_FIRST_HEAD_SIZE];
+    km_format_head_write(0, &some_entry, &some_facts, head);
+    assert_memory_equal(head, beginning, sizeof beginning);
+    assert_int_equal(number_at(head, 10, 2), 152);
+    assert_memory_equal(head + 12, "KM", 2);
+    assert_int_equal(number_at(head, 14, 2), 148);
+    assert_int_equal(head[16], 1);
+    assert_int_equal(head[17], 1);
+    assert_int_equal(head[18], 4);
+    assert_int_equal(head[19], 0);
+    assert_int_equal(number_at(head, 20, 4), some_entry.raw_length);
+    assert_int_equal(number_at(head, 24, 8), 0);
+    assert_int_equal(number_at(head, 32, 4), some_entry.packed_length);
+    assert_int_equal(number_at(head, 36, 8), some_entry.sum);
+    assert_memory_equal(head + 44, some_facts.id, 16);
+    assert_memory_equal(head + 60, some_facts.since, 16);
+    assert_int_equal(number_at(head, 76, 8), some_facts.total);
+    assert_int_equal(number_at(head, 84, 8), some_facts.made_ns);
+    assert_int_equal(number_at(head, 92, 8), some_facts.seed);
+    assert_int_equal(head[100], 16);
+    assert_int_equal(head[101], 1);
+    assert_int_equal(head[102], 2);
+    assert_int_equal(head[103], 6);
+    assert_int_equal(number_at(head, 104, 4), 7);
+    assert_memory_equal(head + 108, some_facts.type, 32);
+    assert_int_equal(number_at(head, 140, 8), 2049);
+    assert_int_equal(number_at(head, 148, 8), 77);
+    assert_int_equal(number_at(head, 156, 8), km_checksum(head, 156));
+    km_format_head_write(UINT64_C(0x123456789a), &some_entry, NULL, head);
+    assert_int_equal(number_at(head, 10, 2), 40);
+    assert_int_equal(number_at(head, 14, 2), 36);
+    assert_int_equal(head[18], 0);
+    assert_int_equal(number_at(head, 24, 8), UINT64_C(0x123456789a));
+    assert_int_equal(number_at(head, 44, 8), km_checksum(head, 44));
+}
+
+static void the_bytes_of_index_and_footer_are_where_the_description_says(void **state) {
+    (void)state;
+    static const uint8_t nothing[10] = {3};
+    uint8_t entries[2 * KM_FORMAT_ENTRY_SIZE];
+    uint8_t index[KM_FORMAT_INDEX_SIZE(2)];
+    uint8_t footer[KM_FORMAT_FOOTER_SIZE];
+    km_format_entry_write(&some_entry, entries);
+    km_format_entry_write(&some_entry, entries + KM_FORMAT_ENTRY_SIZE);
+    assert_int_equal(number_at(entries, 0, 4), some_entry.packed_length);
+    assert_int_equal(number_at(entries, 4, 4), some_entry.raw_length);
+    assert_int_equal(number_at(entries, 8, 4), 0);
+    assert_int_equal(number_at(entries, 12, 8), some_entry.sum);
+    assert_memory_equal(entries + 20, some_entry.hash, 16);
+    km_format_index_write(1819, 2, entries, index);
+    assert_int_equal(sizeof index, 122);
+    assert_int_equal(number_at(index, 10, 2), 100);
+    assert_int_equal(number_at(index, 14, 2), 96);
+    assert_int_equal(index[17], 2);
+    assert_int_equal(number_at(index, 20, 4), 2);
+    assert_int_equal(number_at(index, 24, 8), 1819);
+    assert_memory_equal(index + 32, entries, sizeof entries);
+    assert_int_equal(number_at(index, 104, 8), km_checksum(index, 104));
+    assert_memory_equal(index + 112, nothing, sizeof nothing);
+    km_format_footer_write(&some_footer, footer);
+    assert_int_equal(number_at(footer, 10, 2), 76);
+    assert_int_equal(footer[17], 3);
+    assert_int_equal(footer[20], 16);
+    assert_int_equal(footer[21], 1);
+    assert_int_equal(number_at(footer, 22, 2), 0);
+    assert_int_equal(number_at(footer, 24, 8), some_footer.total);
+    assert_int_equal(number_at(footer, 32, 8), some_footer.chunks);
+    assert_int_equal(number_at(footer, 40, 8), some_footer.index_offset);
+    assert_int_equal(number_at(footer, 48, 8), some_footer.index_sum);
+    assert_memory_equal(footer + 56, some_footer.id, 16);
+    assert_int_equal(number_at(footer, 72, 8), km_checksum(footer, 72));
+    assert_memory_equal(footer + 98 - 18, "keepmap\x1a", 8);
+    assert_memory_equal(footer + 88, nothing, sizeof nothing);
+}
+
+/* ---- There and back ------------------------------------------------------------------------ */
+
+static void what_is_written_is_read(void **state) {
+    (void)state;
+    uint8_t bytes[KM_FORMAT_FIRST_HEAD_SIZE];
+    uint64_t chunk = 99;
+    km_format_entry entry;
+    km_format_facts facts;
+    km_format_footer footer;
+    km_format_entry without_hash = some_entry;
+    memset(without_hash.hash, 0, sizeof without_hash.hash);
+
+    km_format_head_write(0, &some_entry, &some_facts, bytes);
+    assert_true(km_format_head_read(bytes, KM_FORMAT_FIRST_HEAD_SIZE, &chunk, &entry, &facts));
+    assert_int_equal(chunk, 0);
+    assert_int_equal(entry.packed_length, some_entry.packed_length);
+    assert_int_equal(entry.raw_length, some_entry.raw_length);
+    assert_int_equal(entry.flags, some_entry.flags);
+    assert_int_equal(entry.sum, some_entry.sum);
+    assert_memory_equal(entry.hash, without_hash.hash, KM_HASH_SIZE);
+    assert_memory_equal(facts.id, some_facts.id, 16);
+    assert_memory_equal(facts.since, some_facts.since, 16);
+    assert_int_equal(facts.total, some_facts.total);
+    assert_int_equal(facts.made_ns, some_facts.made_ns);
+    assert_int_equal(facts.seed, some_facts.seed);
+    assert_int_equal(facts.chunk_shift, some_facts.chunk_shift);
+    assert_int_equal(facts.source, some_facts.source);
+    assert_int_equal(facts.level, some_facts.level);
+    assert_int_equal(facts.type_version, some_facts.type_version);
+    assert_string_equal(facts.type, some_facts.type);
+    assert_int_equal(facts.volume, some_facts.volume);
+    assert_int_equal(facts.number, some_facts.number);
+
+    km_format_head_write(5, &some_entry, NULL, bytes);
+    assert_true(km_format_head_read(bytes, KM_FORMAT_HEAD_SIZE, &chunk, &entry, NULL));
+    assert_int_equal(chunk, 5);
+
+    km_format_entry_write(&some_entry, bytes);
+    assert_true(km_format_entry_read(bytes, &entry));
+    assert_memory_equal(entry.hash, some_entry.hash, KM_HASH_SIZE);
+    assert_int_equal(entry.sum, some_entry.sum);
+
+    km_format_footer_write(&some_footer, bytes);
+    assert_true(km_format_footer_read(bytes, &footer));
+    assert_int_equal(footer.total, some_footer.total);
+    assert_int_equal(footer.chunks, some_footer.chunks);
+    assert_int_equal(footer.index_offset, some_footer.index_offset);
+    assert_int_equal(footer.index_sum, some_footer.index_sum);
+    assert_memory_equal(footer.id, some_footer.id, 16);
+}
+
+static void the_largest_index_member_is_written_and_read(void **state) {
+    (void)state;
+    static uint8_t entries[KM_FORMAT_INDEX_ENTRIES * KM_FORMAT_ENTRY_SIZE];
+    static uint8_t index[KM_FORMAT_INDEX_SIZE_MAX];
+    uint64_t first = 0;
+    uint32_t count = 0;
+    const uint8_t *found = NULL;
+    memset(entries, 0xa5, sizeof entries);
+    km_format_index_write(1819, 1819, entries, index);
+    assert_true(km_format_index_read(index, sizeof index, &first, &count, &found));
+    assert_int_equal(first, 1819);
+    assert_int_equal(count, 1819);
+    assert_memory_equal(found, entries, sizeof entries);
+}
+
+static void a_trailer_has_crc_and_length(void **state) {
+    (void)state;
+    static const uint8_t expected[] = {0x78, 0x56, 0x34, 0x12, 0x01, 0x00, 0x02, 0x00};
+    uint8_t trailer[KM_FORMAT_TRAILER_SIZE];
+    uint32_t crc = 0;
+    uint32_t raw_length = 0;
+    km_format_trailer_write(0x12345678, 0x20001, trailer);
+    assert_memory_equal(trailer, expected, sizeof expected);
+    km_format_trailer_read(trailer, &crc, &raw_length);
+    assert_int_equal(crc, 0x12345678);
+    assert_int_equal(raw_length, 0x20001);
+}
+
+static void the_kind_of_a_member_shows_in_its_first_bytes(void **state) {
+    (void)state;
+    uint8_t bytes[KM_FORMAT_FIRST_HEAD_SIZE + KM_FORMAT_INDEX_SIZE(3)];
+    uint8_t entries[3 * KM_FORMAT_ENTRY_SIZE] = {0};
+    km_member_kind kind = KM_MEMBER_FOOTER;
+    size_t size = 0;
+    km_format_head_write(0, &some_entry, &some_facts, bytes);
+    assert_true(km_format_kind(bytes, &kind, &size));
+    assert_int_equal(kind, KM_MEMBER_DATA);
+    assert_int_equal(size, 164);
+    km_format_head_write(1, &some_entry, NULL, bytes);
+    assert_true(km_format_kind(bytes, &kind, &size));
+    assert_int_equal(size, 52);
+    km_format_index_write(0, 3, entries, bytes);
+    assert_true(km_format_kind(bytes, &kind, &size));
+    assert_int_equal(kind, KM_MEMBER_INDEX);
+    assert_int_equal(size, 40 + 3 * 36);
+    km_format_footer_write(&some_footer, bytes);
+    assert_true(km_format_kind(bytes, &kind, &size));
+    assert_int_equal(kind, KM_MEMBER_FOOTER);
+    assert_int_equal(size, 88);
+}
+
+/* ---- Refusals ------------------------------------------------------------------------------ */
+
+static bool head_reads(const uint8_t *head, size_t length) {
+    uint64_t chunk = 1234567;
+    km_format_entry entry = {.sum = 42};
+    km_format_facts facts = {.seed = 42};
+    const bool read = km_format_head_read(head, length, &chunk, &entry, &facts);
+    if (!read) {
+        assert_int_equal(chunk, 1234567);
+        assert_int_equal(entry.sum, 42);
+        assert_int_equal(facts.seed, 42);
+    }
+    return read;
+}
+
+static bool footer_reads(const uint8_t *bytes) {
+    km_format_footer footer = {.index_sum = 42};
+    const bool read = km_format_footer_read(bytes, &footer);
+    if (!read) {
+        assert_int_equal(footer.index_sum, 42);
+    }
+    return read;
+}
+
+static bool index_reads(const uint8_t *member, size_t length) {
+    uint64_t first = 1234567;
+    uint32_t count = 1234567;
+    const uint8_t *entries = NULL;
+    const bool read = km_format_index_read(member, length, &first, &count, &entries);
+    if (!read) {
+        assert_int_equal(first, 1234567);
+        assert_int_equal(count, 1234567);
+        assert_null(entries);
+    }
+    return read;
+}
+
+static void flip(uint8_t *bytes, size_t bit) {
+    bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+}
+
+static void every_changed_bit_of_a_head_is_refused(void **state) {
+    (void)state;
+    uint8_t head[KM_FORMAT_FIRST_HEAD_SIZE];
+    for (uint64_t chunk = 0; chunk < 2; chunk++) {
+        const size_t size = km_format_head_size(chunk);
+        km_format_head_write(chunk, &some_entry, &some_facts, head);
+        for (size_t bit = 0; bit < size * 8; bit++) {
+            flip(head, bit);
+            assert_false(head_reads(head, size));
+            flip(head, bit);
+        }
+        assert_true(head_reads(head, size));
+        assert_false(head_reads(head, size - 1));
+    }
+}
+
+static void every_changed_bit_of_an_index_member_is_refused(void **state) {
+    (void)state;
+    uint8_t entries[2 * KM_FORMAT_ENTRY_SIZE];
+    uint8_t index[KM_FORMAT_INDEX_SIZE(2) + 1];
+    const size_t size = KM_FORMAT_INDEX_SIZE(2);
+    km_format_entry_write(&some_entry, entries);
+    km_format_entry_write(&some_entry, entries + KM_FORMAT_ENTRY_SIZE);
+    km_format_index_write(1819, 2, entries, index);
+    for (size_t bit = 0; bit < size * 8; bit++) {
+        flip(index, bit);
+        assert_false(index_reads(index, size));
+        flip(index, bit);
+    }
+    assert_true(index_reads(index, size));
+    for (size_t length = 0; length < size; length++) {
+        assert_false(index_reads(index, length));
+    }
+    assert_false(index_reads(index, size + 1));
+}
+
+static void every_changed_bit_of_a_footer_is_refused(void **state) {
+    (void)state;
+    uint8_t footer[KM_FORMAT_FOOTER_SIZE];
+    km_format_footer_write(&some_footer, footer);
+    for (size_t bit = 0; bit < sizeof footer * 8; bit++) {
+        flip(footer, bit);
+        assert_false(footer_reads(footer));
+        flip(footer, bit);
+    }
+    assert_true(footer_reads(footer));
+}
+
+/* An entry has no sum of its own: a changed bit is refused, or read as what it now says. */
+static void a_changed_bit_of_an_entry_is_refused_or_read(void **state) {
+    (void)state;
+    uint8_t bytes[KM_FORMAT_ENTRY_SIZE];
+    uint8_t again[KM_FORMAT_ENTRY_SIZE];
+    km_format_entry entry;
+    km_format_entry_write(&some_entry, bytes);
+    for (size_t bit = 0; bit < sizeof bytes * 8; bit++) {
+        flip(bytes, bit);
+        if (km_format_entry_read(bytes, &entry)) {
+            km_format_entry_write(&entry, again);
+            assert_memory_equal(bytes, again, sizeof bytes);
+        }
+        flip(bytes, bit);
+    }
+}
+
+static void the_reserved_bytes_and_flags_of_an_entry_are_looked_at(void **state) {
+    (void)state;
+    uint8_t bytes[KM_FORMAT_ENTRY_SIZE];
+    km_format_entry entry;
+    for (size_t bit = 66; bit < 96; bit++) { /* flags 1 and 2 are bits 64 and 65 */
+        km_format_entry_write(&some_entry, bytes);
+        flip(bytes, bit);
+        assert_false(km_format_entry_read(bytes, &entry));
+    }
+    km_format_entry_write(&some_entry, bytes);
+    bytes[8] = KM_CHUNK_ZEROS;
+    assert_true(km_format_entry_read(bytes, &entry));
+    bytes[8] = KM_CHUNK_ZEROS | KM_CHUNK_STORED;
+    assert_false(km_format_entry_read(bytes, &entry));
+}
+
+static bool entry_reads(uint32_t raw_length, uint32_t packed_length, uint8_t flags) {
+    uint8_t bytes[KM_FORMAT_ENTRY_SIZE];
+    km_format_entry entry = {
+        .raw_length = raw_length, .packed_length = packed_length, .flags = flags};
+    km_format_entry_write(&entry, bytes);
+    return km_format_entry_read(bytes, &entry);
+}
+
+static void impossible_lengths_are_refused(void **state) {
+    (void)state;
+    const uint32_t largest = 1u << 24;
+    assert_true(entry_reads(100, 50, 0));
+    assert_true(entry_reads(100, 113, 0));
+    assert_false(entry_reads(100, 114, 0));
+    assert_false(entry_reads(100, 8, 0));
+    assert_false(entry_reads(100, 0, 0));
+    assert_true(entry_reads(100, 113, KM_CHUNK_STORED));
+    assert_false(entry_reads(100, 112, KM_CHUNK_STORED));
+    assert_true(entry_reads(0, 13, KM_CHUNK_STORED));
+    assert_false(entry_reads(0, 13, 0));
+    assert_false(entry_reads(0, 10, KM_CHUNK_ZEROS));
+    assert_false(entry_reads(12, 25, KM_CHUNK_ZEROS)); /* both forms have 17 bytes */
+    assert_true(entry_reads(13, 25, KM_CHUNK_ZEROS));
+    assert_true(entry_reads(largest, 1000, KM_CHUNK_ZEROS));
+    assert_false(entry_reads(largest + 1, 1000, KM_CHUNK_ZEROS));
+    assert_false(entry_reads(UINT32_MAX, UINT32_MAX, 0));
+    assert_false(entry_reads(UINT32_MAX, UINT32_MAX, KM_CHUNK_STORED));
+}
+
+/* Sums are no secret: bytes with a right sum are looked at too. */
+static bool resummed_head_reads(uint8_t *head, size_t size) {
+    set_number(head, size - 8, 8, km_checksum(head, size - 8));
+    return head_reads(head, size);
+}
+
+static void impossible_facts_are_refused_although_their_sum_is_right(void **state) {
+    (void)state;
+    static const struct {
+        size_t at, size;
+        uint64_t value;
+        bool good;
+    } rows[] = {
+        {20, 4, 0xffff, false},         /* raw length that the total contradicts */
+        {24, 8, 1, false},              /* a number that has no facts */
+        {32, 4, 8, false},              /* no body */
+        {32, 4, UINT32_MAX, false},     /* packed length */
+        {76, 8, 0, false},              /* total: chunk 0 would be empty */
+        {76, 8, 65536, true},           /* the least total for such a chunk 0 */
+        {76, 8, 65535, false},          /* */
+        {76, 8, UINT64_MAX, true},      /* not known */
+        {76, 8, UINT64_MAX - 1, false}, /* no file is so large */
+        {76, 8, KM_FORMAT_TOTAL_MAX, true},
+        {76, 8, KM_FORMAT_TOTAL_MAX + 1, false},
+        {100, 1, 15, false}, /* chunk size */
+        {100, 1, 25, false},
+        {100, 1, 200, false},
+        {101, 1, 0, false}, /* kind of hash */
+        {101, 1, 2, false},
+        {102, 1, 0, false}, /* source */
+        {102, 1, 3, true},
+        {102, 1, 4, false},
+        {103, 1, 9, true}, /* level */
+        {103, 1, 10, false},
+        {108, 1, 0x1b, false}, /* a type with a control in it */
+        {108, 1, 0xff, false}, /* that is no UTF-8 */
+        {125, 1, 'x', false},  /* with bytes behind its end */
+        {139, 1, 'x', false},
+        {108, 1, 0, false},
+    };
+    uint8_t head[KM_FORMAT_FIRST_HEAD_SIZE];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        km_format_head_write(0, &some_entry, &some_facts, head);
+        set_number(head, rows[i].at, rows[i].size, rows[i].value);
+        assert_int_equal(resummed_head_reads(head, sizeof head), rows[i].good);
+    }
+    km_format_head_write(0, &some_entry, &some_facts, head);
+    memset(head + 108, 'x', 32); /* without an end */
+    assert_false(resummed_head_reads(head, sizeof head));
+    memset(head + 108, 0, 32);
+    assert_true(resummed_head_reads(head, sizeof head));
+}
+
+static void impossible_heads_are_refused_although_their_sum_is_right(void **state) {
+    (void)state;
+    uint8_t head[KM_FORMAT_FIRST_HEAD_SIZE];
+    static const struct {
+        size_t at, size;
+        uint64_t value;
+        bool good;
+    } rows[] = {
+        {24, 8, 0, false}, /* without the facts */
+        {24, 8, KM_FORMAT_CHUNKS_MAX - 1, true},
+        {24, 8, KM_FORMAT_CHUNKS_MAX, false},
+        {24, 8, UINT64_MAX, false},
+        {20, 4, 0, false},
+        {20, 4, (1u << 24) + 1, false},
+        {18, 1, KM_CHUNK_ZEROS, true},
+        {18, 1, KM_CHUNK_ZEROS | KM_CHUNK_STORED, false},
+        {18, 1, 4, false},
+        {18, 1, 8, false},
+        {18, 1, 0x80, false},
+        {16, 1, 2, false}, /* another version */
+        {17, 1, 2, false},
+        {19, 1, 1, false},
+        {4, 4, 1, false}, /* gzip's time */
+        {9, 1, 3, false}, /* and system */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        km_format_head_write(1, &some_entry, NULL, head);
+        set_number(head, rows[i].at, rows[i].size, rows[i].value);
+        assert_int_equal(resummed_head_reads(head, KM_FORMAT_HEAD_SIZE), rows[i].good);
+    }
+}
+
+static void impossible_footers_are_refused_although_their_sum_is_right(void **state) {
+    (void)state;
+    static const struct {
+        size_t at, size;
+        uint64_t value;
+        bool good;
+    } rows[] = {
+        {20, 1, 15, false},
+        {20, 1, 17, false}, /* the chunks contradict it */
+        {20, 1, 255, false},
+        {21, 1, 2, false},
+        {22, 2, 1, false},
+        {24, 8, UINT64_MAX, false},
+        {24, 8, 0, false},
+        {32, 8, 0, false},
+        {32, 8, 0x1234, false},
+        {32, 8, UINT64_MAX, false},
+        {40, 8, 0, false},
+        {40, 8, 112 + 61 * 0x1235, true}, /* the least that so many chunks need */
+        {40, 8, 111 + 61 * 0x1235, false},
+        {40, 8, KM_FORMAT_TOTAL_MAX + 1, false},
+        {40, 8, UINT64_MAX, false},
+        {56, 1, 7, true}, /* any id is one */
+    };
+    uint8_t footer[KM_FORMAT_FOOTER_SIZE];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        km_format_footer_write(&some_footer, footer);
+        set_number(footer, rows[i].at, rows[i].size, rows[i].value);
+        set_number(footer, 72, 8, km_checksum(footer, 72));
+        assert_int_equal(footer_reads(footer), rows[i].good);
+    }
+}
+
+static void impossible_index_members_are_refused_although_their_sum_is_right(void **state) {
+    (void)state;
+    static const struct {
+        size_t at, size;
+        uint64_t value;
+        bool good;
+    } rows[] = {
+        {20, 4, 1, false},   {20, 4, 3, false},  {20, 4, UINT32_MAX, false},
+        {24, 8, 0, true},    {24, 8, 1, false},  {24, 8, UINT64_MAX - UINT64_MAX % 1819, false},
+        {10, 2, 101, false}, {14, 2, 95, false},
+    };
+    uint8_t entries[2 * KM_FORMAT_ENTRY_SIZE] = {0};
+    uint8_t index[KM_FORMAT_INDEX_SIZE(2)];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        km_format_index_write(1819, 2, entries, index);
+        set_number(index, rows[i].at, rows[i].size, rows[i].value);
+        set_number(index, 104, 8, km_checksum(index, 104));
+        assert_int_equal(index_reads(index, sizeof index), rows[i].good);
+    }
+}
+
+static void the_chunk_of_an_empty_image_is_stored(void **state) {
+    (void)state;
+    uint8_t head[KM_FORMAT_FIRST_HEAD_SIZE];
+    km_format_facts facts = some_facts;
+    km_format_entry entry = {.packed_length = 13, .flags = KM_CHUNK_STORED};
+    facts.total = 0;
+    km_format_head_write(0, &entry, &facts, head);
+    assert_true(head_reads(head, sizeof head));
+    facts.total = UINT64_MAX;
+    km_format_head_write(0, &entry, &facts, head);
+    assert_true(head_reads(head, sizeof head));
+    entry.flags = 0;
+    km_format_head_write(0, &entry, &facts, head);
+    assert_false(head_reads(head, sizeof head));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chunks_and_their_lengths_follow_from_the_total),
+        cmocka_unit_test(the_longest_form_of_a_chunk_is_the_stored_one),
+        cmocka_unit_test(an_index_has_1819_entries_in_all_members_but_the_last),
+        cmocka_unit_test(the_bytes_of_a_head_are_where_the_description_says),
+        cmocka_unit_test(the_bytes_of_index_and_footer_are_where_the_description_says),
+        cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(the_largest_index_member_is_written_and_read),
+        cmocka_unit_test(a_trailer_has_crc_and_length),
+        cmocka_unit_test(the_kind_of_a_member_shows_in_its_first_bytes),
+        cmocka_unit_test(every_changed_bit_of_a_head_is_refused),
+        cmocka_unit_test(every_changed_bit_of_an_index_member_is_refused),
+        cmocka_unit_test(every_changed_bit_of_a_footer_is_refused),
+        cmocka_unit_test(a_changed_bit_of_an_entry_is_refused_or_read),
+        cmocka_unit_test(the_reserved_bytes_and_flags_of_an_entry_are_looked_at),
+        cmocka_unit_test(impossible_lengths_are_refused),
+        cmocka_unit_test(impossible_facts_are_refused_although_their_sum_is_right),
+        cmocka_unit_test(impossible_heads_are_refused_although_their_sum_is_right),
+        cmocka_unit_test(impossible_footers_are_refused_although_their_sum_is_right),
+        cmocka_unit_test(impossible_index_members_are_refused_although_their_sum_is_right),
+        cmocka_unit_test(the_chunk_of_an_empty_image_is_stored),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
