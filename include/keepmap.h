@@ -497,6 +497,318 @@ typedef struct km_copy_options {
 KM_API KM_MUST_CHECK km_status km_copy(km_map *map, const char *path,
                                        const km_copy_options *options);
 
+/* ---- Snapshots ----------------------------------------------------------------------------- */
+
+/*
+ * A snapshot is a compressed, checked copy of what a map shows: a gzip file, which `gunzip` turns
+ * back into the exact bytes, and inside it chunks that are packed and unpacked in parallel, at
+ * random, or not again if they have not changed. The format is described in snapshot_format.md.
+ *
+ * Every bit of a snapshot counts: a changed, missing or exchanged one is KM_E_CORRUPT, whoever
+ * reads it, and then nothing is left of what was to be made. The checks find chance, not intent:
+ * they are no signature.
+ *
+ * Threads. `threads` of the options says how many work, the calling one included; 0: as many as
+ * this process may run on at once. Memory is a few chunks a thread, and some 50 bytes for each
+ * chunk of the whole. Progress and streams: see their types.
+ *
+ * Without a deflate library (see README) snapshots can be made and read at KM_LEVEL_STORED only;
+ * all else is KM_E_UNSUPPORTED.
+ */
+
+/*
+ * Streams, for pipes and sockets. Reads at most `length` bytes, at least 1 unless the stream ends
+ * (*done 0); writes all. Any result but KM_OK ends the call, which returns it. Called from one
+ * thread at a time, not always the same.
+ */
+typedef km_status (*km_read_function)(void *to, size_t length, size_t *done, void *arg);
+typedef km_status (*km_write_function)(const void *from, size_t length, void *arg);
+
+#define KM_SNAPSHOT_REPLACE 0x0001u /* an existing target is replaced; else it is KM_E_EXISTS */
+#define KM_SNAPSHOT_COMPARE                                                                        \
+    0x0002u /* with `since`: what looks unchanged is unpacked and compared */
+#define KM_SNAPSHOT_UNLOCKED 0x0004u /* takes no lock */
+#define KM_SNAPSHOT_NO_SYNC 0x0008u  /* whole or absent, but perhaps not yet on the disk */
+#define KM_SNAPSHOT_TRACK 0x0010u    /* remember what changes from here on: see km_snapshot */
+
+/* Levels are 1 (fast) to 9 (small); 0 stands for the default, 1 where a library can pack. */
+#define KM_LEVEL_STORED (-1) /* not compressed; `--level 0` of gzip and of the command */
+
+#define KM_CHUNK_SIZE_DEFAULT (256u << 10)
+
+/* What a snapshot took. */
+typedef struct km_snapshot_report {
+    uint32_t struct_size;   /* 0, or sizeof(km_snapshot_report): set it before the call */
+    uint32_t threads;       /* that worked */
+    uint64_t size;          /* bytes of the image */
+    uint64_t packed_size;   /* bytes of the snapshot */
+    uint64_t chunks;        /* of which: */
+    uint64_t zero_chunks;   /* all zeros */
+    uint64_t reused_chunks; /* taken over, packed, from `since` */
+    uint64_t unread_chunks; /* of those, known to be unchanged without being read */
+} km_snapshot_report;
+
+typedef struct km_snapshot_options {
+    uint32_t struct_size;  /* 0, or sizeof(km_snapshot_options) */
+    uint32_t flags;        /* KM_SNAPSHOT_* */
+    int32_t level;         /* 0: the default; 1 to 9; KM_LEVEL_STORED */
+    uint32_t threads;      /* 0: as many as processors */
+    uint32_t chunk_size;   /* a power of two, 64 KiB to 16 MiB; 0: as `since` has it, else
+                              KM_CHUNK_SIZE_DEFAULT */
+    uint32_t permissions;  /* of a new target: POSIX mode bits; 0: 0666 less the umask */
+    uint32_t timeout_ms;   /* how long to wait for the lock; 0: without end */
+    const char *since;     /* an earlier snapshot; NULL: none */
+    km_read_function read; /* with map NULL: the image comes from here */
+    void *read_arg;
+    km_write_function write; /* with path NULL: the snapshot goes here */
+    void *write_arg;
+    km_progress_function progress; /* NULL: none; total is KM_SIZE_UNKNOWN for a stream */
+    void *progress_arg;
+    km_snapshot_report *report; /* filled on success; NULL: nobody asks */
+} km_snapshot_options;
+
+/*
+ * Writes what the map shows to a snapshot at `path`, or to options.write. At `path` it appears
+ * whole and durable or not at all, as with km_copy, under the same rules for existing targets.
+ *
+ * What it holds. The snapshot is taken under the map's shared lock (km_lock): of writers who store
+ * under the exclusive lock none appears half. It waits for it timeout_ms (KM_E_TIMEOUT). A lock
+ * that this map holds already serves. A segment whose last exclusive holder died with the lock is
+ * KM_E_OWNER_DIED: repair it first. Windows of a map and KM_PRIVATE maps take no lock, nor does
+ * KM_SNAPSHOT_UNLOCKED: then each page (4 KiB) is as it was at one moment, and no more is promised.
+ * In any case the snapshot agrees with itself: a store that comes in between is in it or not. A
+ * KM_PRIVATE map is taken with its private stores.
+ *
+ * since. Chunks that have not changed since that snapshot are copied from it as they are packed,
+ * whatever the level then was; the result is whole, and never needs the earlier one. Its chunk size
+ * must be this one's (KM_E_MISMATCH). Unchanged means: the same 128-bit hash with a secret seed;
+ * KM_SNAPSHOT_COMPARE compares the bytes. path may name `since` itself with KM_SNAPSHOT_REPLACE.
+ *
+ * Tracking. With KM_SNAPSHOT_TRACK the map notes from then on what is stored through it, until it
+ * is closed or resized, and the next snapshot since that one does not even read what nobody has
+ * touched. Wants a KM_WRITE map, of the whole file, opened with KM_OPEN_SOLE (nobody else can then
+ * change the file, as far as sharing modes bind him) and without windows, and Linux 6.7 or newer;
+ * elsewhere the flag does nothing, and what has changed is found by reading. Stores by other
+ * means than this map, which the sharing mode does not stop, are not noticed, nor are those that a
+ * child made by fork makes through it.
+ *
+ * Streams. With map NULL the image is what options.read gives, to its end. with path NULL the
+ * snapshot goes to options.write in order, without seeking.
+ *
+ * Errors: those of km_copy and km_lock; KM_E_CORRUPT (`since` is damaged, named), KM_E_MISMATCH,
+ * KM_E_TRUNCATED (the file was cut short), KM_E_CANCELLED, KM_E_INVALID (also: KM_SNAPSHOT_TRACK or
+ * a segment's flags where they make no sense), KM_E_UNSUPPORTED.
+ */
+KM_API KM_MUST_CHECK km_status km_snapshot(km_map *map, const char *path,
+                                           const km_snapshot_options *options);
+
+#define KM_RESTORE_REPLACE 0x0001u /* an existing target is replaced; else it is KM_E_EXISTS */
+/* Writes into the existing target, and there only what differs. Not atomic: see km_restore. */
+#define KM_RESTORE_IN_PLACE 0x0002u
+#define KM_RESTORE_NO_SYNC 0x0004u /* whole or absent, but perhaps not yet on the disk */
+
+typedef struct km_restore_options {
+    uint32_t struct_size;  /* 0, or sizeof(km_restore_options) */
+    uint32_t flags;        /* KM_RESTORE_* */
+    uint64_t offset;       /* from here of the image */
+    uint64_t length;       /* bytes; 0: to the end */
+    uint32_t threads;      /* 0: as many as processors */
+    uint32_t permissions;  /* of a new target: POSIX mode bits; 0: 0666 less the umask */
+    km_read_function read; /* with snapshot NULL: it comes from here */
+    void *read_arg;
+    km_write_function write; /* with path NULL: the image goes here */
+    void *write_arg;
+    km_progress_function progress; /* NULL: none; total is KM_SIZE_UNKNOWN for a stream */
+    void *progress_arg;
+    uint64_t *written; /* bytes of the target that were written; NULL: nobody asks */
+} km_restore_options;
+
+/*
+ * Makes the file at `path` from a snapshot: whole and durable or not at all, under the rules of
+ * km_copy for existing targets. Everything read is checked; chunks of zeros become holes. With
+ * offset and length the file holds that part of the image alone, and only the chunks in it are read
+ * (past the image's end: KM_E_TRUNCATED).
+ *
+ * KM_RESTORE_IN_PLACE makes an existing file equal to the image by writing the chunks in which they
+ * differ. It needs no room for a second file. It is not atomic: failed, cancelled or killed on the
+ * way the file is a mixture, which the same call repairs. Nobody else may have the file open
+ * (KM_E_BUSY). The snapshot is verified first, so that a damaged one changes nothing. Not with
+ * offset and length, streams or KM_RESTORE_REPLACE (KM_E_INVALID).
+ *
+ * Streams. With snapshot NULL it comes from options.read; with path NULL the image goes to
+ * options.write in order: what has gone there is not taken back if damage shows later.
+ *
+ * Errors: KM_E_CORRUPT, with what is damaged and where, also for what is no snapshot and for one
+ * without its end; KM_E_UNSUPPORTED (packed, and built without a library that unpacks); and
+ * those of km_copy.
+ */
+KM_API KM_MUST_CHECK km_status km_restore(const char *snapshot, const char *path,
+                                          const km_restore_options *options);
+
+/*
+ * The same into memory: options.length bytes (0: to the end of the image) from options.offset on;
+ * `size` must be just that many (KM_E_MISMATCH). For a km_init_function, or memory of one's own.
+ * After a failure the bytes at `to` mean nothing. Of the options, path's and permissions' fields,
+ * `flags` and `write` must be 0.
+ */
+KM_API KM_MUST_CHECK km_status km_restore_memory(const char *snapshot, void *to, uint64_t size,
+                                                 const km_restore_options *options);
+
+/*
+ * Makes the segment `name` from a snapshot, with its size and, unless options.type says otherwise,
+ * its type, and opens it: nobody sees it half filled. options as for km_segment, KM_OPEN_NEW being
+ * understood; size and init must be 0. An empty image is KM_E_INVALID, since no segment is.
+ */
+KM_API KM_MUST_CHECK km_status km_restore_segment(km_map **map, const char *snapshot,
+                                                  const char *name, const km_options *options);
+
+#define KM_VERIFY_QUICK 0x0001u /* the sums of the packed bytes alone; unpacks nothing */
+
+typedef struct km_verify_options {
+    uint32_t struct_size;  /* 0, or sizeof(km_verify_options) */
+    uint32_t flags;        /* KM_VERIFY_* */
+    uint32_t threads;      /* 0: as many as processors */
+    km_read_function read; /* with snapshot NULL: it comes from here */
+    void *read_arg;
+    km_progress_function progress; /* NULL: none */
+    void *progress_arg;
+} km_verify_options;
+
+/* Reads, unpacks and checks all of a snapshot. KM_OK: every bit is as it was written. */
+KM_API KM_MUST_CHECK km_status km_verify(const char *snapshot, const km_verify_options *options);
+
+typedef enum km_snapshot_source {
+    KM_SOURCE_FILE = 1,
+    KM_SOURCE_SEGMENT = 2,
+    KM_SOURCE_STREAM = 3,
+} km_snapshot_source;
+
+#define KM_ID_SIZE 16
+
+typedef struct km_snapshot_facts {
+    uint32_t struct_size;      /* 0, or sizeof(km_snapshot_facts): set it before the call */
+    km_snapshot_source source; /* what it was made of */
+    uint64_t size;             /* bytes of the image */
+    uint64_t packed_size;      /* bytes of the snapshot */
+    uint64_t made_ns;          /* when it was begun: nanoseconds since 1970, UTC */
+    uint64_t chunks;
+    uint64_t zero_chunks;   /* of those, all zeros */
+    uint64_t stored_chunks; /* of those, not compressed */
+    uint32_t chunk_size;
+    uint32_t level;               /* 0 (stored) to 9 */
+    uint8_t id[KM_ID_SIZE];       /* random, its own */
+    uint8_t since_id[KM_ID_SIZE]; /* of the one it was made since; zeros: none */
+    uint32_t type_version;        /* of a segment */
+    char type[KM_TYPE_SIZE];      /* of a segment; "": none */
+} km_snapshot_facts;
+
+/* What a snapshot says of itself. Reads and checks facts, index and end, not the chunks. */
+KM_API KM_MUST_CHECK km_status km_inspect(const char *snapshot, km_snapshot_facts *facts);
+
+/*
+ * Does the file begin as a snapshot does? It may be damaged, or cut short, all the same. false as
+ * well if it cannot be read.
+ */
+KM_API bool km_is_snapshot(const char *path);
+
+/*
+ * Maps a snapshot's contents: KM_READ, or KM_PRIVATE with stores of one's own. Where the system
+ * lets us (Linux with userfaultfd, see README), a chunk is unpacked when it is first touched, so
+ * that opening takes milliseconds whatever the size; else all is unpacked here, in parallel. The
+ * file must not change while it is open: what is read is checked all the same, and a chunk that
+ * turns out damaged later is SIGBUS (or SIGSEGV) to a load, KM_E_CORRUPT to km_read.
+ *
+ * Of the options, access, offset, length, size as with km_open, and the flags KM_OPEN_EXACT,
+ * KM_OPEN_RANDOM and KM_OPEN_SEQUENTIAL are used; the rest is KM_E_INVALID. With KM_OPEN_SEQUENTIAL
+ * all is unpacked at the open. km_window, km_read, km_copy, km_snapshot, km_advise, km_close work;
+ * km_write on KM_PRIVATE; km_flush has nothing to do; km_lock and km_resize are KM_E_UNSUPPORTED;
+ * km_check looks at the snapshot file.
+ *
+ * Lazy maps. System calls that are given addresses in them fail with EFAULT where nothing was
+ * touched yet: use km_read, or touch first. A child made by fork does not have them: touching
+ * raises SIGSEGV there, and km_read, km_write, km_copy and km_snapshot are KM_E_INVALID.
+ */
+KM_API KM_MUST_CHECK km_status km_open_snapshot(km_map **map, const char *snapshot,
+                                                const km_options *options);
+
+/* What has become of a range of the image. */
+typedef enum km_range_kind {
+    KM_RANGE_LOST = 1,    /* salvage: could not be recovered; zeros in the target */
+    KM_RANGE_CHANGED = 2, /* diff: both have it, and differ */
+    KM_RANGE_ONLY_A = 3,  /* diff: behind B's end */
+    KM_RANGE_ONLY_B = 4,  /* diff: behind A's end */
+} km_range_kind;
+
+/* In rising order, neighbours joined. false: enough, KM_E_CANCELLED. On the calling thread. */
+typedef bool (*km_range_function)(km_range_kind kind, uint64_t offset, uint64_t length, void *arg);
+
+typedef struct km_salvage_report {
+    uint32_t struct_size; /* 0, or sizeof(km_salvage_report): set it before the call */
+    bool size_known;      /* from footer, index or facts; else the target may be too short */
+    bool index_found;     /* then the chunks were checked against it too */
+    uint64_t size;        /* bytes of the target */
+    uint64_t recovered;   /* bytes of it, in undamaged chunks */
+    uint64_t lost;        /* bytes of it */
+    uint64_t lost_chunks;
+} km_salvage_report;
+
+typedef struct km_salvage_options {
+    uint32_t struct_size;   /* 0, or sizeof(km_salvage_options) */
+    uint32_t flags;         /* KM_RESTORE_REPLACE, KM_RESTORE_NO_SYNC */
+    uint32_t permissions;   /* of a new target */
+    km_range_function lost; /* told of each range lost; NULL: nobody */
+    void *lost_arg;
+    km_progress_function progress; /* NULL: none */
+    void *progress_arg;
+    km_salvage_report *report; /* NULL: nobody asks */
+} km_salvage_options;
+
+/*
+ * Makes a file of all that is undamaged in a damaged snapshot, zeros (holes) where chunks are lost.
+ * Goes through the file member by member; needs neither index nor footer. KM_OK with the report
+ * saying what is lost, if anything at all was recovered; KM_E_CORRUPT, and no target, if nothing
+ * was. Of several snapshots in one file the one with the most bytes left is taken, never a mixture.
+ * Salvaging a file onto itself is KM_E_BUSY.
+ */
+KM_API KM_MUST_CHECK km_status km_salvage(const char *snapshot, const char *path,
+                                          const km_salvage_options *options);
+
+#define KM_DIFF_PLAIN_A 0x0001u /* A is compared as a file even if it is a snapshot */
+#define KM_DIFF_PLAIN_B 0x0002u
+#define KM_DIFF_CHUNKS 0x0004u /* in whole chunks: two related snapshots need no unpacking then */
+
+typedef struct km_diff_report {
+    uint32_t struct_size; /* 0, or sizeof(km_diff_report): set it before the call */
+    bool a_is_snapshot;
+    bool b_is_snapshot;
+    uint64_t a_size; /* bytes, of a snapshot its image's */
+    uint64_t b_size;
+    uint64_t ranges;  /* told of */
+    uint64_t changed; /* bytes in them, of those that both have */
+    uint64_t unit;    /* ranges begin and end at multiples of it, or at an end */
+} km_diff_report;
+
+typedef struct km_diff_options {
+    uint32_t struct_size;    /* 0, or sizeof(km_diff_options) */
+    uint32_t flags;          /* KM_DIFF_* */
+    uint32_t unit;           /* a power of two, 1 to 1 MiB; 0: 4096. Not with KM_DIFF_CHUNKS */
+    uint32_t threads;        /* 0: as many as processors */
+    km_range_function range; /* NULL: nobody */
+    void *range_arg;
+    km_progress_function progress; /* NULL: none */
+    void *progress_arg;
+    km_diff_report *report; /* NULL: nobody asks */
+} km_diff_options;
+
+/*
+ * Where two images differ: each a plain file or a snapshot. Two snapshots of which one was made
+ * since the other, or both since a third, are compared by the hashes of their chunks, and only
+ * those that differ are unpacked. KM_OK also if they differ: look at the report, or at what was
+ * told.
+ */
+KM_API KM_MUST_CHECK km_status km_diff(const char *a, const char *b,
+                                       const km_diff_options *options);
+
 /* ---- What has a name now ------------------------------------------------------------------- */
 
 typedef enum km_object_kind {

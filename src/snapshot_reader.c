@@ -1,0 +1,472 @@
+/*
+ * snapshot_reader.c - a snapshot in a file: footer, index and facts checked at the open, chunks at
+ * random.
+ *
+ * The file is opened with all sharing: who reads a snapshot is in nobody's way, and whoever changes
+ * it meanwhile is found out by the checks.
+ */
+#include "snapshot_reader.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "path.h"
+#include "platform.h"
+#include "size.h"
+#include "status.h"
+
+#define SHARE_ALL (FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
+
+/* ---- The file ------------------------------------------------------------------------------ */
+
+static km_status fail_damaged(const km_reader *reader, const char *what) {
+    return km_fail(KM_E_CORRUPT, "cannot use \"%s\" as a snapshot: %s", reader->path, what);
+}
+
+/* All of `length` bytes at `offset`; ERROR_HANDLE_EOF if the file has not so many. */
+static DWORD read_at(HANDLE file, uint64_t offset, void *to, uint32_t length) {
+    uint32_t have = 0;
+    while (have < length) {
+        const uint64_t from = offset + have;
+        OVERLAPPED at = {.Offset = km_size_low(from), .OffsetHigh = km_size_high(from)};
+        DWORD done = 0;
+        if (!ReadFile(file, (uint8_t *)to + have, length - have, &done, &at)) {
+            return GetLastError();
+        }
+        if (done == 0) {
+            return ERROR_HANDLE_EOF;
+        }
+        have += done;
+    }
+    return ERROR_SUCCESS;
+}
+
+static km_status read_all(const km_reader *reader, uint64_t offset, void *to, uint32_t length) {
+    const DWORD error = read_at(reader->file, offset, to, length);
+    if (error == ERROR_HANDLE_EOF) {
+        return km_fail(KM_E_CORRUPT,
+                       "cannot use \"%s\" as a snapshot: it was cut short below %" PRIu64
+                       " bytes while it was read",
+                       reader->path, offset + length);
+    }
+    if (error != ERROR_SUCCESS) {
+        return km_fail_system(error, "cannot read %" PRIu32 " bytes at %" PRIu64 " of \"%s\"",
+                              length, offset, reader->path);
+    }
+    return KM_OK;
+}
+
+static km_status fail_opening(const char *path, const WCHAR *native, DWORD error) {
+    const DWORD attributes =
+        error == ERROR_ACCESS_DENIED ? GetFileAttributesW(native) : INVALID_FILE_ATTRIBUTES;
+    if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY) != 0) {
+        return km_fail_system_as(KM_E_INVALID, error,
+                                 "cannot open \"%s\" as a snapshot, it is a directory", path);
+    }
+    return km_fail_system(error, "cannot open \"%s\" as a snapshot", path);
+}
+
+static HANDLE open_handle(const WCHAR *native) {
+    return CreateFileW(native, GENERIC_READ, SHARE_ALL, NULL, OPEN_EXISTING, 0, NULL);
+}
+
+static km_status open_file(km_reader *reader) {
+    WCHAR *native = NULL;
+    km_status status = km_path_to_native(reader->path, &native);
+    if (status != KM_OK) {
+        return status;
+    }
+    reader->file = open_handle(native);
+    if (reader->file == INVALID_HANDLE_VALUE) {
+        status = fail_opening(reader->path, native, GetLastError());
+        goto cleanup;
+    }
+    if (GetFileType(reader->file) != FILE_TYPE_DISK) {
+        status = km_fail(KM_E_INVALID,
+                         "cannot open \"%s\" as a snapshot: it is a device or a pipe, not a file",
+                         reader->path);
+        goto cleanup;
+    }
+    const DWORD error = km_platform_opened_size(reader->file, &reader->file_size);
+    if (error != ERROR_SUCCESS) {
+        status = km_fail_system(error, "cannot find out the size of \"%s\"", reader->path);
+    }
+
+cleanup:
+    free(native);
+    return status;
+}
+
+/* ---- Footer -------------------------------------------------------------------------------- */
+
+static km_status read_footer(km_reader *reader) {
+    static const char no_end[] = "it does not end as a snapshot does (cut short, or none)";
+    const km_format_footer *footer = &reader->footer;
+    uint8_t bytes[KM_FORMAT_FOOTER_SIZE];
+    if (reader->file_size < sizeof bytes) {
+        return fail_damaged(reader, no_end);
+    }
+    const uint64_t end = reader->file_size - sizeof bytes;
+    const km_status status = read_all(reader, end, bytes, sizeof bytes);
+    if (status != KM_OK) {
+        return status;
+    }
+    if (!km_format_footer_read(bytes, &reader->footer)) {
+        return fail_damaged(reader, no_end);
+    }
+    const uint64_t index_size = km_format_index_size(footer->chunks);
+    if (index_size > end || footer->index_offset != end - index_size) {
+        return fail_damaged(reader, "it is not as long as its end says (bytes are missing, or more "
+                                    "than there should be)");
+    }
+    return KM_OK;
+}
+
+/* ---- Index --------------------------------------------------------------------------------- */
+
+typedef struct index_job {
+    km_reader *reader;
+    uint8_t *member;        /* KM_FORMAT_INDEX_SIZE_MAX bytes */
+    km_checksum_state *sum; /* of all index members */
+    uint64_t room;          /* chunks that entries and offsets have room for */
+    uint64_t chunks;        /* that are in them */
+    uint64_t end;           /* of the last one's member */
+} index_job;
+
+static km_status fail_no_memory(const km_reader *reader) {
+    return km_fail(KM_E_NO_MEMORY,
+                   "no memory for the index of \"%s\", which has %" PRIu64 " chunks", reader->path,
+                   reader->footer.chunks);
+}
+
+static km_status fail_entry(const km_reader *reader, uint64_t chunk) {
+    return km_fail(KM_E_CORRUPT,
+                   "cannot use \"%s\" as a snapshot: its index has an impossible entry for chunk "
+                   "%" PRIu64,
+                   reader->path, chunk);
+}
+
+/* Room for `count` more chunks. It doubles, so that a footer which promises more than there is
+ * takes no more memory than what has been read and found good. */
+static km_status need_room(index_job *job, uint32_t count) {
+    km_reader *reader = job->reader;
+    if (job->chunks + count <= job->room) {
+        return KM_OK;
+    }
+    uint64_t room = 2 * job->room > job->chunks + count ? 2 * job->room : job->chunks + count;
+    room = room < reader->footer.chunks ? room : reader->footer.chunks;
+    if (room > SIZE_MAX / KM_FORMAT_ENTRY_SIZE - 1) {
+        return fail_no_memory(reader);
+    }
+    uint8_t *entries = realloc(reader->entries, (size_t)room * KM_FORMAT_ENTRY_SIZE);
+    if (entries == NULL) {
+        return fail_no_memory(reader);
+    }
+    reader->entries = entries;
+    uint64_t *offsets = realloc(reader->offsets, ((size_t)room + 1) * sizeof *offsets);
+    if (offsets == NULL) {
+        return fail_no_memory(reader);
+    }
+    reader->offsets = offsets;
+    job->room = room;
+    return KM_OK;
+}
+
+/* Takes the entry of the next chunk, whose member begins where the one before ended. */
+static km_status take_entry(index_job *job, const uint8_t *bytes) {
+    km_reader *reader = job->reader;
+    const km_format_footer *footer = &reader->footer;
+    const uint64_t chunk = job->chunks;
+    km_format_entry entry;
+    if (!km_format_entry_read(bytes, &entry) ||
+        entry.raw_length != km_format_raw_length(footer->total, footer->chunk_shift, chunk)) {
+        return fail_entry(reader, chunk);
+    }
+    const uint64_t length = km_format_head_size(chunk) + entry.packed_length;
+    if (!km_size_inside(job->end, length, footer->index_offset)) {
+        return fail_entry(reader, chunk);
+    }
+    memcpy(reader->entries + (size_t)chunk * KM_FORMAT_ENTRY_SIZE, bytes, KM_FORMAT_ENTRY_SIZE);
+    reader->offsets[chunk] = job->end;
+    job->end += length;
+    reader->offsets[chunk + 1] = job->end;
+    job->chunks++;
+    return KM_OK;
+}
+
+static km_status take_member(index_job *job, uint64_t offset, uint32_t size, uint32_t expected) {
+    const km_reader *reader = job->reader;
+    uint64_t first = 0;
+    uint32_t count = 0;
+    const uint8_t *entries = NULL;
+    km_status status = read_all(reader, offset, job->member, size);
+    if (status != KM_OK) {
+        return status;
+    }
+    km_checksum_add(job->sum, job->member, size);
+    if (!km_format_index_read(job->member, size, &first, &count, &entries) ||
+        first != job->chunks || count != expected) {
+        return km_fail(KM_E_CORRUPT,
+                       "cannot use \"%s\" as a snapshot: its index is damaged at byte %" PRIu64,
+                       reader->path, offset);
+    }
+    status = need_room(job, count);
+    for (uint32_t i = 0; status == KM_OK && i < count; i++) {
+        status = take_entry(job, entries + (size_t)i * KM_FORMAT_ENTRY_SIZE);
+    }
+    return status;
+}
+
+static km_status take_members(index_job *job) {
+    const km_reader *reader = job->reader;
+    const km_format_footer *footer = &reader->footer;
+    uint64_t offset = footer->index_offset;
+    while (job->chunks < footer->chunks) {
+        const uint64_t left = footer->chunks - job->chunks;
+        const uint32_t count =
+            left < KM_FORMAT_INDEX_ENTRIES ? (uint32_t)left : KM_FORMAT_INDEX_ENTRIES;
+        const uint32_t size = KM_FORMAT_INDEX_SIZE(count);
+        const km_status status = take_member(job, offset, size, count);
+        if (status != KM_OK) {
+            return status;
+        }
+        offset += size;
+    }
+    if (km_checksum_value(job->sum) != footer->index_sum) {
+        return fail_damaged(reader, "its index is not the one that its end sums");
+    }
+    if (job->end != footer->index_offset) {
+        return fail_damaged(reader, "its chunks do not end where its index begins");
+    }
+    return KM_OK;
+}
+
+static km_status read_index(km_reader *reader) {
+    index_job job = {
+        .reader = reader, .member = malloc(KM_FORMAT_INDEX_SIZE_MAX), .sum = km_checksum_begin()};
+    const km_status status =
+        job.member != NULL && job.sum != NULL ? take_members(&job) : fail_no_memory(reader);
+    km_checksum_end(job.sum);
+    free(job.member);
+    return status;
+}
+
+/* ---- Facts --------------------------------------------------------------------------------- */
+
+static bool facts_agree(const km_format_facts *facts, const km_format_footer *footer) {
+    return memcmp(facts->id, footer->id, KM_FORMAT_ID_SIZE) == 0 &&
+           facts->chunk_shift == footer->chunk_shift && facts->hash_kind == footer->hash_kind &&
+           (facts->total == UINT64_MAX || facts->total == footer->total);
+}
+
+static bool entries_agree(const km_format_entry *head, const km_format_entry *index) {
+    return head->packed_length == index->packed_length && head->raw_length == index->raw_length &&
+           head->flags == index->flags && head->sum == index->sum;
+}
+
+static km_status read_facts(km_reader *reader) {
+    uint8_t head[KM_FORMAT_FIRST_HEAD_SIZE];
+    uint64_t chunk = 0;
+    km_format_entry said;
+    km_format_entry entry;
+    const km_status status = read_all(reader, 0, head, sizeof head);
+    if (status != KM_OK) {
+        return status;
+    }
+    if (!km_format_head_read(head, sizeof head, &chunk, &said, &reader->facts)) {
+        return fail_damaged(reader, "the head of its first member is damaged");
+    }
+    km_reader_entry(reader, 0, &entry);
+    if (chunk != 0 || !entries_agree(&said, &entry) ||
+        !facts_agree(&reader->facts, &reader->footer)) {
+        return fail_damaged(reader,
+                            "its first member, its index and its end contradict each other");
+    }
+    reader->total_from_footer = reader->facts.total == UINT64_MAX;
+    reader->facts.total = reader->footer.total;
+    return KM_OK;
+}
+
+/* ---- Opening and closing ------------------------------------------------------------------- */
+
+static km_status fill_reader(km_reader *reader) {
+    km_status status = open_file(reader);
+    if (status == KM_OK) {
+        status = read_footer(reader);
+    }
+    if (status == KM_OK) {
+        status = read_index(reader);
+    }
+    return status == KM_OK ? read_facts(reader) : status;
+}
+
+km_status km_reader_open(km_reader **reader, const char *path) {
+    if (path == NULL) {
+        return km_fail(KM_E_INVALID, "the path of the snapshot is NULL");
+    }
+    km_reader *made = calloc(1, sizeof *made);
+    char *own_path = strdup(path);
+    if (made == NULL || own_path == NULL) {
+        free(own_path);
+        free(made);
+        return km_fail(KM_E_NO_MEMORY, "no memory to open \"%s\"", path);
+    }
+    made->path = own_path;
+    made->file = INVALID_HANDLE_VALUE;
+    const km_status status = fill_reader(made);
+    if (status != KM_OK) {
+        km_reader_close(made);
+        return status;
+    }
+    *reader = made;
+    return KM_OK;
+}
+
+void km_reader_close(km_reader *reader) {
+    if (reader == NULL) {
+        return;
+    }
+    if (reader->file != INVALID_HANDLE_VALUE) {
+        CloseHandle(reader->file);
+    }
+    free(reader->offsets);
+    free(reader->entries);
+    free(reader->path);
+    free(reader);
+}
+
+/* ---- Chunks -------------------------------------------------------------------------------- */
+
+void km_reader_entry(const km_reader *reader, uint64_t chunk, km_format_entry *entry) {
+    /* It was read once already, so it can be. */
+    (void)km_format_entry_read(reader->entries + (size_t)chunk * KM_FORMAT_ENTRY_SIZE, entry);
+}
+
+size_t km_reader_raw_room(const km_reader *reader) {
+    const uint32_t most = km_format_raw_length(reader->footer.total, reader->footer.chunk_shift, 0);
+    return most > 0 ? most : 1; /* so that no malloc has an excuse */
+}
+
+size_t km_reader_member_room(const km_reader *reader) {
+    return KM_FORMAT_FIRST_HEAD_SIZE + km_format_packed_most((uint32_t)km_reader_raw_room(reader));
+}
+
+km_status km_fail_chunk(const char *path, uint64_t chunk, uint8_t chunk_shift,
+                        km_chunk_state state) {
+    const uint64_t begin = chunk << chunk_shift;
+    const uint64_t end = begin + ((uint64_t)1 << chunk_shift);
+    km_status status = KM_E_CORRUPT;
+    if (state == KM_CHUNK_NO_CODEC) {
+        status = KM_E_UNSUPPORTED;
+    } else if (state == KM_CHUNK_NO_MEMORY) {
+        status = KM_E_NO_MEMORY;
+    }
+    const char *quote = path != NULL ? "\"" : "";
+    return km_fail(status,
+                   "cannot read chunk %" PRIu64 " of %s%s%s (bytes %" PRIu64 " up to %" PRIu64
+                   " of the image): %s",
+                   chunk, quote, path != NULL ? path : "the stream", quote, begin, end,
+                   km_chunk_state_text(state));
+}
+
+static km_status fail_head(const km_reader *reader, uint64_t chunk) {
+    const uint64_t begin = chunk << reader->footer.chunk_shift;
+    return km_fail(
+        KM_E_CORRUPT,
+        "cannot read chunk %" PRIu64 " of \"%s\" (bytes %" PRIu64 " up to %" PRIu64
+        " of the image): its member's head, at byte %" PRIu64
+        " of the snapshot, is not the one that the index demands",
+        chunk, reader->path, begin,
+        begin + km_format_raw_length(reader->footer.total, reader->footer.chunk_shift, chunk),
+        reader->offsets[chunk]);
+}
+
+/* Of each head there is only one that agrees with index and facts. */
+static bool head_is_right(const km_reader *reader, uint64_t chunk, const km_format_entry *entry,
+                          const uint8_t *head) {
+    uint8_t expected[KM_FORMAT_FIRST_HEAD_SIZE];
+    km_format_facts facts = reader->facts;
+    if (reader->total_from_footer) {
+        facts.total = UINT64_MAX;
+    }
+    km_format_head_write(chunk, entry, &facts, expected);
+    return memcmp(head, expected, km_format_head_size(chunk)) == 0;
+}
+
+/* The packed bytes are not looked at yet. */
+static km_status read_member(const km_reader *reader, uint64_t chunk, const km_format_entry *entry,
+                             void *member, const uint8_t **packed) {
+    const size_t head_size = km_format_head_size(chunk);
+    const km_status status = read_all(reader, reader->offsets[chunk], member,
+                                      (uint32_t)head_size + entry->packed_length);
+    if (status != KM_OK) {
+        return status;
+    }
+    if (!head_is_right(reader, chunk, entry, member)) {
+        return fail_head(reader, chunk);
+    }
+    *packed = (const uint8_t *)member + head_size;
+    return KM_OK;
+}
+
+static km_status judge_chunk(const km_reader *reader, uint64_t chunk, km_chunk_state state) {
+    return state == KM_CHUNK_GOOD
+               ? KM_OK
+               : km_fail_chunk(reader->path, chunk, reader->footer.chunk_shift, state);
+}
+
+km_status km_reader_member(const km_reader *reader, uint64_t chunk, void *member,
+                           const uint8_t **packed) {
+    km_format_entry entry;
+    const uint8_t *found = NULL;
+    km_reader_entry(reader, chunk, &entry);
+    km_status status = read_member(reader, chunk, &entry, member, &found);
+    if (status == KM_OK) {
+        status = judge_chunk(reader, chunk, km_packed_check(&entry, found));
+    }
+    if (status == KM_OK) {
+        *packed = found;
+    }
+    return status;
+}
+
+km_status km_reader_chunk(const km_reader *reader, km_unpacker *unpacker, uint64_t chunk,
+                          void *member, void *raw) {
+    km_format_entry entry;
+    const uint8_t *packed = NULL;
+    km_reader_entry(reader, chunk, &entry);
+    const km_status status = read_member(reader, chunk, &entry, member, &packed);
+    if (status != KM_OK) {
+        return status;
+    }
+    return judge_chunk(reader, chunk,
+                       km_unpack(unpacker, &entry, packed, raw, &reader->facts.seed));
+}
+
+/* ---- A first look -------------------------------------------------------------------------- */
+
+static bool begins_as_one(const WCHAR *native) {
+    uint8_t prefix[KM_FORMAT_PREFIX_SIZE];
+    km_member_kind kind = KM_MEMBER_FOOTER;
+    size_t head_size = 0;
+    HANDLE file = open_handle(native);
+    if (file == INVALID_HANDLE_VALUE) {
+        return false;
+    }
+    const bool is_one = GetFileType(file) == FILE_TYPE_DISK &&
+                        read_at(file, 0, prefix, sizeof prefix) == ERROR_SUCCESS &&
+                        km_format_kind(prefix, &kind, &head_size) && kind == KM_MEMBER_DATA;
+    CloseHandle(file);
+    return is_one;
+}
+
+bool km_reader_looks_like_one(const char *path) {
+    WCHAR *native = NULL;
+    km_failure before; /* whatever is wrong with the path, nobody has asked for a sentence */
+    km_failure_keep(&before);
+    const bool is_one = km_path_to_native(path, &native) == KM_OK && begins_as_one(native);
+    km_failure_restore(&before);
+    free(native);
+    return is_one;
+}
