@@ -1,0 +1,354 @@
+/*
+ * test_fault_restore.c - every allocation and every system call fails once, in each way there is to
+ * restore a snapshot.
+ *
+ * For each scenario the first call fails, then the second, and so on until a run meets no fault any
+ * more; each time that one call alone, and again with every later one failing as well. Either the
+ * image is there, exactly, or there is a status with a sentence and the target is as it was (in
+ * place: such that the next call repairs it). Never is a descriptor, an allocation or a file left.
+ *
+ * Native only: it stands in for the system calls with the linker's --wrap. One thread restores,
+ * since only the thread that armed a fault is hit.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <keepmap.h>
+
+#include "posix/fault/fault.h"
+#include "posix/named_object.h"
+#include "support/restore_image.h"
+#include "support/scratch.h"
+#include "support/unique.h"
+
+#define SIZE (3 * IMAGE_CHUNK + 100)
+#define OLD "what was there before"
+
+static image one;
+static unsigned char *snapshot;
+static size_t snapshot_length;
+static unsigned char memory[SIZE];
+/* So that nothing the tests themselves do with streams is among the allocations. */
+static unsigned char stream_out[SIZE];
+
+typedef struct scenario {
+    const char *name;
+    void (*prepare)(void);
+    km_status (*run)(void);
+    void (*check_done)(void);
+    void (*check_failed)(void);
+} scenario;
+
+/* ---- What must not be left behind ---- */
+
+typedef struct footprint {
+    long allocations;
+    int descriptors;
+    int files;
+} footprint;
+
+static int count_entries(const char *path) {
+    int count = 0;
+    DIR *folder = opendir(path);
+    assert_non_null(folder);
+    while (readdir(folder) != NULL) {
+        count++;
+    }
+    closedir(folder);
+    return count;
+}
+
+/* "target" comes and goes. */
+static footprint footprint_now(void) {
+    footprint now = {.allocations = fault_outstanding_allocations()};
+    now.descriptors = count_entries("/proc/self/fd");
+    now.files = count_entries(".") - (access("target", F_OK) == 0);
+    return now;
+}
+
+/* ---- The scenarios ---- */
+
+static void prepare_nothing(void) {
+    (void)remove("target"); /* it need not be there */
+}
+
+static void prepare_old(void) {
+    scratch_write("target", OLD, strlen(OLD));
+}
+
+static void prepare_similar(void) {
+    unsigned char *bytes = malloc(SIZE + 5);
+    assert_non_null(bytes);
+    memset(bytes, 1, SIZE + 5);
+    memcpy(bytes, one.bytes, IMAGE_CHUNK);
+    scratch_write("target", bytes, SIZE + 5);
+    free(bytes);
+}
+
+static void target_is_image(void) {
+    assert_true(image_is_file(&one, 0, SIZE, "target"));
+}
+
+/* What fails after the naming may find no way back any more: then the target is whole. */
+static void no_target(void) {
+    if (scratch_size("target") != -1) {
+        target_is_image();
+    }
+}
+
+static void target_is_old(void) {
+    if (!scratch_equals("target", OLD, strlen(OLD))) {
+        target_is_image();
+    }
+}
+
+static void target_can_be_repaired(void) {
+    km_restore_options options = {.flags = KM_RESTORE_IN_PLACE, .threads = 1};
+    assert_int_equal(km_restore("snapshot.kms", "target", &options), KM_OK);
+    target_is_image();
+}
+
+static void memory_is_image(void) {
+    assert_memory_equal(memory, one.bytes, SIZE);
+}
+
+static void stream_is_image(void) {
+    assert_memory_equal(stream_out, one.bytes, SIZE);
+}
+
+static void nothing_to_see(void) {
+}
+
+static km_status run_file(void) {
+    km_restore_options options = {.threads = 1};
+    return km_restore("snapshot.kms", "target", &options);
+}
+
+static km_status run_replace(void) {
+    km_restore_options options = {.flags = KM_RESTORE_REPLACE, .threads = 1};
+    return km_restore("snapshot.kms", "target", &options);
+}
+
+static km_status run_in_place(void) {
+    km_restore_options options = {.flags = KM_RESTORE_IN_PLACE, .threads = 1};
+    return km_restore("snapshot.kms", "target", &options);
+}
+
+static km_status run_from_stream(void) {
+    snapshot_stream inlet = {.bytes = snapshot, .length = snapshot_length};
+    km_restore_options options = {.threads = 1, .read = snapshot_stream_read, .read_arg = &inlet};
+    return km_restore(NULL, "target", &options);
+}
+
+static km_status take(const void *from, size_t length, void *arg) {
+    size_t *have = arg;
+    assert_true(length <= SIZE - *have);
+    memcpy(stream_out + *have, from, length);
+    *have += length;
+    return KM_OK;
+}
+
+static km_status run_to_stream(void) {
+    size_t have = 0;
+    km_restore_options options = {.threads = 1, .write = take, .write_arg = &have};
+    return km_restore("snapshot.kms", NULL, &options);
+}
+
+static km_status run_memory(void) {
+    km_restore_options options = {.threads = 1};
+    return km_restore_memory("snapshot.kms", memory, SIZE, &options);
+}
+
+static km_status run_segment(void) {
+    km_map *map = NULL;
+    const char *name = unique_name("restored");
+    km_options options = {.access = KM_PRIVATE};
+    const km_status status = km_restore_segment(&map, "snapshot.kms", name, &options);
+    if (status == KM_OK) {
+        memcpy(memory, km_data(map), SIZE);
+    } else {
+        assert_null(map);
+    }
+    (void)km_close(map);
+    return status;
+}
+
+static void no_segment(void) {
+    km_map *map = NULL;
+    assert_int_equal(km_segment(&map, unique_name("restored"), NULL), KM_E_NOT_FOUND);
+}
+
+static const scenario scenarios[] = {
+    {"a new file", prepare_nothing, run_file, target_is_image, no_target},
+    {"a file replaced", prepare_old, run_replace, target_is_image, target_is_old},
+    {"in place", prepare_similar, run_in_place, target_is_image, target_can_be_repaired},
+    {"from a stream", prepare_nothing, run_from_stream, target_is_image, no_target},
+    {"to a stream", prepare_nothing, run_to_stream, stream_is_image, nothing_to_see},
+    {"to memory", prepare_nothing, run_memory, memory_is_image, nothing_to_see},
+    {"to a segment", prepare_nothing, run_segment, memory_is_image, no_segment},
+};
+#define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
+
+/* ---- The sweep ---- */
+
+/* Removes the temporary files of restores; how many there were. */
+static int remove_temporary(void) {
+    int removed = 0;
+    DIR *folder = opendir(".");
+    assert_non_null(folder);
+    const struct dirent *entry = NULL;
+    while ((entry = readdir(folder)) != NULL) {
+        if (strncmp(entry->d_name, "target.km-", 10) == 0) {
+            assert_int_equal(unlink(entry->d_name), 0);
+            removed++;
+        }
+    }
+    closedir(folder);
+    return removed;
+}
+
+/* One run with the k-th call failing. false when no call was left to fail. */
+static bool run_with_fault(const scenario *what, fault_kind kind, unsigned k, int error,
+                           bool from_then_on) {
+    what->prepare();
+    footprint before = footprint_now();
+    fault_arm(kind, k, error, from_then_on);
+    const km_status status = what->run();
+    const bool struck = fault_disarm();
+    footprint after = footprint_now();
+    /* Where every call fails from some point on, so does the removal of a temporary name. */
+    if (from_then_on && status != KM_OK && after.files == before.files + 1) {
+        after.files -= remove_temporary();
+    }
+    if (after.allocations != before.allocations || after.descriptors != before.descriptors ||
+        after.files != before.files) {
+        fail_msg("%s, call %u (%s, error %d%s): allocations %ld to %ld, descriptors %d to %d, "
+                 "files %d to %d",
+                 what->name, k, fault_victim(), error, from_then_on ? ", and all later" : "",
+                 before.allocations, after.allocations, before.descriptors, after.descriptors,
+                 before.files, after.files);
+    }
+    if (!struck && status != KM_OK) {
+        fail_msg("%s without a fault: %s", what->name, km_error_message());
+    }
+    print_message("%s, call %u%s (%s): %s\n", what->name, k, from_then_on ? " and all later" : "",
+                  fault_victim(), status == KM_OK ? "fine" : km_error_message());
+    if (status == KM_OK) {
+        what->check_done();
+    } else {
+        assert_true(strlen(km_error_message()) > 0);
+        what->check_failed();
+    }
+    return struck;
+}
+
+static void sweep(fault_kind kind, int error, bool from_then_on) {
+    for (size_t s = 0; s < SCENARIOS; s++) {
+        /* What is made once and kept is made here. */
+        scenarios[s].prepare();
+        assert_int_equal(scenarios[s].run(), KM_OK);
+        assert_false(run_with_fault(&scenarios[s], kind, 1000000, error, false));
+        /* And what a first failure makes. */
+        scenarios[s].prepare();
+        fault_arm(kind, 1, error, false);
+        (void)scenarios[s].run();
+        (void)fault_disarm();
+        unsigned k = 1;
+        while (run_with_fault(&scenarios[s], kind, k, error, from_then_on)) {
+            k++;
+        }
+        /* A scenario that makes no call at all would have shown nothing. */
+        assert_true(k > 1);
+    }
+}
+
+static void an_allocation_that_fails_leaves_nothing_behind(void **state) {
+    (void)state;
+    sweep(FAULT_ALLOCATIONS, ENOMEM, false);
+}
+
+static void memory_that_is_gone_for_good_leaves_nothing_behind(void **state) {
+    (void)state;
+    sweep(FAULT_ALLOCATIONS, ENOMEM, true);
+}
+
+static void a_system_call_that_fails_leaves_nothing_behind(void **state) {
+    (void)state;
+    sweep(FAULT_SYSTEM, EIO, false);
+}
+
+static void system_calls_that_fail_from_some_point_on_leave_nothing_behind(void **state) {
+    (void)state;
+    sweep(FAULT_SYSTEM, EIO, true);
+}
+
+static void a_system_call_that_finds_the_disk_full_leaves_nothing_behind(void **state) {
+    (void)state;
+    sweep(FAULT_SYSTEM, ENOSPC, false);
+}
+
+static void a_system_call_that_is_not_permitted_leaves_nothing_behind(void **state) {
+    (void)state;
+    sweep(FAULT_SYSTEM, EPERM, false);
+}
+
+static void a_system_call_that_the_kernel_lacks_leaves_nothing_behind(void **state) {
+    (void)state;
+    sweep(FAULT_SYSTEM, ENOSYS, false);
+}
+
+static void a_system_call_that_is_interrupted_leaves_nothing_behind(void **state) {
+    (void)state;
+    sweep(FAULT_SYSTEM, EINTR, false);
+}
+
+/* The handle table makes its blocks once and keeps them. Nor does this process sweep up after
+ * others from now on: told that there are no locks, it would take their files for abandoned. */
+static int prepare_all(void **state) {
+    (void)state;
+    kmw_sweep_interval_ms = UINT_MAX;
+    one = image_make("trz", SIZE);
+    image_snapshot(&one, "snapshot.kms", NULL);
+    snapshot = image_load("snapshot.kms", &snapshot_length);
+    for (int i = 0; i < 3000; i++) {
+        km_map *map = NULL;
+        if (km_open(&map, "snapshot.kms", NULL) != KM_OK) {
+            return -1;
+        }
+        km_close(map);
+    }
+    return 0;
+}
+
+static int free_all(void **state) {
+    (void)state;
+    free(snapshot);
+    image_free(&one);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_allocation_that_fails_leaves_nothing_behind),
+        cmocka_unit_test(memory_that_is_gone_for_good_leaves_nothing_behind),
+        cmocka_unit_test(a_system_call_that_fails_leaves_nothing_behind),
+        cmocka_unit_test(system_calls_that_fail_from_some_point_on_leave_nothing_behind),
+        cmocka_unit_test(a_system_call_that_finds_the_disk_full_leaves_nothing_behind),
+        cmocka_unit_test(a_system_call_that_is_not_permitted_leaves_nothing_behind),
+        cmocka_unit_test(a_system_call_that_the_kernel_lacks_leaves_nothing_behind),
+        cmocka_unit_test(a_system_call_that_is_interrupted_leaves_nothing_behind),
+    };
+    return cmocka_run_group_tests(tests, prepare_all, free_all);
+}
