@@ -13,6 +13,11 @@ static uint64_t page_size(void) {
     return system.dwPageSize;
 }
 
+/* Memory that holds what is nowhere else, or would have to be unpacked again. */
+static bool is_private(const km_map *map) {
+    return map->file->access == KM_PRIVATE || map->file->contents != NULL;
+}
+
 km_status km_advise(km_map *map, uint64_t offset, uint64_t length, km_advice advice) {
     km_status status = km_map_range(map, offset, &length, "advise on");
     if (status != KM_OK) {
@@ -29,7 +34,7 @@ km_status km_advise(km_map *map, uint64_t offset, uint64_t length, km_advice adv
     uint64_t lead = (uint64_t)((char *)map->data - (char *)map->view);
     uint64_t start = km_size_align_down(lead + offset, page_size());
     DWORD error = km_platform_advise((char *)map->view + start, lead + offset + length - start,
-                                     advice, map->file->access == KM_PRIVATE);
+                                     advice, is_private(map));
     if (error != ERROR_SUCCESS) {
         return km_fail_system(error,
                               "cannot advise on %" PRIu64 " bytes from %" PRIu64 " of \"%s\"",

@@ -13,6 +13,7 @@
 #include <keepmap.h>
 #include <keepmap/win32.h>
 
+#include "contents.h"
 #include "map.h"
 #include "options.h"
 #include "path.h"
@@ -185,6 +186,14 @@ km_status km_check(const km_map *map, km_size_report *report) {
         }
         hand_over(&facts, size, report);
         return km_segment_judge(map, &facts);
+    }
+    if (map->file->contents != NULL) {
+        status = km_contents_ask(map, &facts);
+        if (status != KM_OK) {
+            return status;
+        }
+        hand_over(&facts, size, report);
+        return km_contents_judge(map, &facts);
     }
     DWORD error = ask_file(map->file->handle, &facts);
     if (error != ERROR_SUCCESS) {

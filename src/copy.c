@@ -14,8 +14,8 @@
 
 #include "io.h"
 #include "map.h"
+#include "map_reader.h"
 #include "options.h"
-#include "path.h"
 #include "platform.h"
 #include "publish.h"
 #include "size.h"
@@ -35,6 +35,7 @@
 
 typedef struct copy_job {
     const km_map *map;
+    km_map_reader reader;
     const km_copy_options *options;
     km_draft draft;
     uint64_t total;
@@ -46,17 +47,7 @@ typedef struct copy_job {
 /* ---- Steps --------------------------------------------------------------------------------- */
 
 static km_status fail_copy(const copy_job *job, DWORD error, const char *doing, uint64_t done) {
-    return km_fail_system(
-        error, "cannot copy \"%s\" to \"%s\": %s failed after %" PRIu64 " of %" PRIu64 " bytes",
-        job->map->file->path, job->draft.path, doing, done, job->total);
-}
-
-static km_status fail_truncated(const copy_job *job, uint64_t size) {
-    return km_fail(KM_E_TRUNCATED,
-                   "cannot copy \"%s\" to \"%s\": the %s was cut short to %" PRIu64
-                   " bytes; the map needs %" PRIu64,
-                   job->map->file->path, job->draft.path, km_file_noun(job->map->file), size,
-                   job->map->offset + job->total);
+    return km_map_reader_fail(&job->reader, error, doing, done);
 }
 
 static km_status report_progress(const copy_job *job, uint64_t done) {
@@ -67,21 +58,6 @@ static km_status report_progress(const copy_job *job, uint64_t done) {
     return km_fail(KM_E_CANCELLED,
                    "copying \"%s\" to \"%s\" was cancelled after %" PRIu64 " of %" PRIu64 " bytes",
                    job->map->file->path, job->draft.path, done, job->total);
-}
-
-static km_status source_size(const copy_job *job, uint64_t *size) {
-    DWORD error = km_file_size(job->map->file, size);
-    return error == ERROR_SUCCESS ? KM_OK : fail_copy(job, error, "asking for the size", 0);
-}
-
-/* KM_E_TRUNCATED if the file no longer has all that the map shows. */
-static km_status check_source_size(const copy_job *job) {
-    uint64_t size = 0;
-    km_status status = source_size(job, &size);
-    if (status != KM_OK) {
-        return status;
-    }
-    return km_size_inside(job->map->offset, job->total, size) ? KM_OK : fail_truncated(job, size);
 }
 
 static km_status need_buffer(copy_job *job) {
@@ -127,26 +103,13 @@ static km_status write_data(copy_job *job, uint64_t offset, uint32_t length) {
 
 /* ---- From the file ------------------------------------------------------------------------- */
 
-/* Reads all of `length` bytes at `offset` of the file into the buffer. */
-static km_status read_file(copy_job *job, uint64_t offset, uint32_t length) {
-    uint32_t have = 0;
-    while (have < length) {
-        uint64_t from = offset + have;
-        OVERLAPPED at = {.Offset = km_size_low(from), .OffsetHigh = km_size_high(from)};
-        DWORD done = 0;
-        DWORD error = ERROR_SUCCESS;
-        if (!ReadFile(job->map->file->handle, job->buffer + have, length - have, &done, &at)) {
-            error = GetLastError();
-        }
-        if (error == ERROR_HANDLE_EOF || (error == ERROR_SUCCESS && done == 0)) {
-            return fail_truncated(job, from);
-        }
-        if (error != ERROR_SUCCESS) {
-            return fail_copy(job, error, "reading", from - job->map->offset);
-        }
-        have += done;
+/* Reads `step` bytes through the buffer. */
+static km_status copy_through_buffer(copy_job *job, uint64_t done, uint32_t step) {
+    km_status status = need_buffer(job);
+    if (status == KM_OK) {
+        status = km_map_reader_read(&job->reader, done, job->buffer, step);
     }
-    return KM_OK;
+    return status == KM_OK ? write_data(job, done, step) : status;
 }
 
 /* One step from `done` on, of at most `length` bytes; *copied of them. */
@@ -157,22 +120,15 @@ static km_status copy_step(copy_job *job, uint64_t done, uint64_t length, uint64
         DWORD error = km_platform_copy_range(job->map->file->handle, source, job->draft.file, done,
                                              step, copied);
         if (error == ERROR_SUCCESS) {
-            return *copied > 0 ? KM_OK : fail_truncated(job, source);
+            return *copied > 0 ? KM_OK : km_map_reader_fail_truncated(&job->reader, source);
         }
         if (error != ERROR_NOT_SUPPORTED) {
             return fail_copy(job, error, "copying", done);
         }
         job->kernel_copies = false;
     }
-    km_status status = need_buffer(job);
-    if (status != KM_OK) {
-        return status;
-    }
     uint32_t step = length < BUFFER_SIZE ? (uint32_t)length : BUFFER_SIZE;
-    status = read_file(job, source, step);
-    if (status == KM_OK) {
-        status = write_data(job, done, step);
-    }
+    km_status status = copy_through_buffer(job, done, step);
     if (status == KM_OK) {
         *copied = step;
     }
@@ -210,14 +166,17 @@ static km_status copy_runs(copy_job *job) {
 static km_status try_clone(copy_job *job, bool *cloned) {
     const km_map *map = job->map;
     uint64_t size = 0;
-    km_status status = source_size(job, &size);
-    if (status != KM_OK || map->offset != 0 || size != job->total) {
-        return status;
+    DWORD error = km_file_size(map->file, &size);
+    if (error != ERROR_SUCCESS) {
+        return fail_copy(job, error, "asking for the size", 0);
     }
-    DWORD error = km_platform_clone(map->file->handle, job->draft.file);
+    if (map->offset != 0 || size != job->total) {
+        return KM_OK;
+    }
+    error = km_platform_clone(map->file->handle, job->draft.file);
     if (error == ERROR_SUCCESS) {
         *cloned = true; /* cut to size by the caller, should the file have grown just now */
-        return check_source_size(job);
+        return km_map_reader_check_size(&job->reader);
     }
     return error == ERROR_NOT_SUPPORTED ? KM_OK : fail_copy(job, error, "sharing its blocks", 0);
 }
@@ -231,66 +190,33 @@ static km_status copy_from_file(copy_job *job) {
     job->holes = allocated < job->map->offset + job->total;
     km_status status = copy_runs(job);
     /* A file cut short looks like one that ends in a hole. */
-    return status != KM_OK ? status : check_source_size(job);
+    return status != KM_OK ? status : km_map_reader_check_size(&job->reader);
 }
 
 /* ---- From memory --------------------------------------------------------------------------- */
 
-static km_status read_memory(copy_job *job, uint64_t done, uint32_t length) {
-    const char *from = (const char *)job->map->data + done;
-    SIZE_T have = 0;
-    if (ReadProcessMemory(GetCurrentProcess(), from, job->buffer, length, &have) &&
-        have == length) {
-        return KM_OK;
-    }
-    DWORD error = GetLastError();
-    km_status status = check_source_size(job); /* the usual reason why pages cannot be read */
-    return status != KM_OK ? status : fail_copy(job, error, "reading the memory", done);
-}
-
-/*
- * How many bytes from `done` on, `step` at most, are alike: usable, or (*usable false) reserved by
- * a plain SEC_RESERVE section and never committed. Those hold nothing, and cannot be read.
- */
-static uint32_t usable_step(const copy_job *job, uint64_t done, uint32_t step, bool *usable) {
-    MEMORY_BASIC_INFORMATION region;
-    const char *from = (const char *)job->map->data + done;
-    *usable = true;
-    if (job->map->file->segment == NULL || VirtualQuery(from, &region, sizeof region) == 0) {
-        return step;
-    }
-    *usable = region.State == MEM_COMMIT;
-    const uint64_t alike = (uint64_t)((const char *)region.BaseAddress + region.RegionSize - from);
-    return alike < step ? (uint32_t)alike : step;
-}
-
 static km_status copy_from_memory(copy_job *job) {
     job->holes = true;
-    km_status status = need_buffer(job);
+    km_status status = KM_OK;
     uint64_t done = 0;
     while (status == KM_OK && done < job->total) {
-        bool usable = true;
-        uint64_t left = job->total - done;
-        uint32_t step = left < BUFFER_SIZE ? (uint32_t)left : BUFFER_SIZE;
-        step = usable_step(job, done, step, &usable);
-        status = usable ? read_memory(job, done, step) : KM_OK;
-        if (status == KM_OK && usable) {
-            status = write_data(job, done, step);
-        }
+        const uint64_t left = job->total - done;
+        const uint32_t step = left < BUFFER_SIZE ? (uint32_t)left : BUFFER_SIZE;
+        status = copy_through_buffer(job, done, step);
         done += step;
         if (status == KM_OK && done < job->total) {
             status = report_progress(job, done);
         }
     }
     /* In the last page of a file cut short memory reads as zeros, and nothing fails. */
-    return status != KM_OK ? status : check_source_size(job);
+    return status != KM_OK ? status : km_map_reader_check_size(&job->reader);
 }
 
 /* ---- The whole ----------------------------------------------------------------------------- */
 
 static km_status fill_draft(copy_job *job) {
     bool cloned = false;
-    bool from_memory = job->map->file->access == KM_PRIVATE || job->map->file->segment != NULL;
+    const bool from_memory = km_map_reader_is_memory(&job->reader);
     km_status status = report_progress(job, 0);
     if (status != KM_OK || job->total == 0) {
         return status;
@@ -314,35 +240,6 @@ static km_status fill_draft(copy_job *job) {
         status = from_memory ? copy_from_memory(job) : copy_from_file(job);
     }
     return status != KM_OK ? status : report_progress(job, job->total);
-}
-
-static bool is_same_file(HANDLE one, HANDLE other) {
-    BY_HANDLE_FILE_INFORMATION a;
-    BY_HANDLE_FILE_INFORMATION b;
-    return GetFileInformationByHandle(one, &a) && GetFileInformationByHandle(other, &b) &&
-           a.dwVolumeSerialNumber == b.dwVolumeSerialNumber &&
-           a.nFileIndexHigh == b.nFileIndexHigh && a.nFileIndexLow == b.nFileIndexLow;
-}
-
-/* KM_E_BUSY if `path` is the mapped file itself, by whatever name; that needs no sharing modes. */
-static km_status refuse_itself(const km_map *map, const char *path) {
-    WCHAR *native = NULL;
-    km_status status = km_path_to_native(path, &native);
-    if (status != KM_OK) {
-        return status;
-    }
-    HANDLE target = CreateFileW(native, FILE_READ_ATTRIBUTES, SHARE_ALL, NULL, OPEN_EXISTING,
-                                FILE_FLAG_BACKUP_SEMANTICS, NULL);
-    free(native);
-    if (target == INVALID_HANDLE_VALUE) {
-        return KM_OK; /* there is none, or the draft finds out what is wrong with it */
-    }
-    if (is_same_file(map->file->handle, target)) {
-        status =
-            km_fail(KM_E_BUSY, "cannot replace \"%s\" by a copy of itself: it is mapped", path);
-    }
-    CloseHandle(target);
-    return status;
 }
 
 static km_status check_options(const km_map *map, const km_copy_options *options) {
@@ -370,14 +267,16 @@ km_status km_copy(km_map *map, const char *path, const km_copy_options *options)
     if (status != KM_OK) {
         return status;
     }
-    bool replace = (wanted.flags & KM_COPY_REPLACE) != 0;
-    if (replace && map->file->segment == NULL) {
-        status = refuse_itself(map, path);
-        if (status != KM_OK) {
-            return status;
-        }
+    copy_job job = {.map = map,
+                    .reader = {.map = map, .verb = "copy", .target = path},
+                    .options = &wanted,
+                    .total = map->size,
+                    .kernel_copies = true};
+    const bool replace = (wanted.flags & KM_COPY_REPLACE) != 0;
+    status = replace ? km_map_reader_refuse_itself(&job.reader, path) : KM_OK;
+    if (status != KM_OK) {
+        return status;
     }
-    copy_job job = {.map = map, .options = &wanted, .total = map->size, .kernel_copies = true};
     status =
         km_draft_begin(&job.draft, &km_io_default, path, wanted.permissions, SHARE_ALL, replace);
     if (status != KM_OK) {

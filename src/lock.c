@@ -116,6 +116,10 @@ km_status km_lock(km_map *map, km_lock_mode mode, uint32_t timeout_ms) {
                        "cannot lock a window of \"%s\": the lock is the business of its map",
                        file->path);
     }
+    if (file->contents != NULL) {
+        return km_fail(KM_E_UNSUPPORTED,
+                       "cannot lock \"%s\": what a snapshot holds does not change", file->path);
+    }
     int state = KM_UNLOCKED;
     if (!atomic_compare_exchange_strong(&map->lock, &state, KM_LOCK_CHANGING)) {
         return km_fail(KM_E_INVALID, "cannot lock \"%s\": %s", file->path,

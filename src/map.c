@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "contents.h"
 #include "segment.h"
 #include "size.h"
+#include "snapshot_changes.h"
 #include "status.h"
 
 /* Views begin at multiples of this (SYSTEM_INFO.dwAllocationGranularity, the same everywhere). */
@@ -52,6 +54,7 @@ static km_file *file_new(const char *path, WCHAR *native_path, const km_options 
     file->access = options->access;
     file->flags = options->flags;
     atomic_init(&file->references, 1);
+    atomic_init(&file->windows, 0);
     atomic_init(&file->expected, options->size);
     atomic_init(&file->poisoned, false);
     atomic_init(&file->entry_unsynced, false);
@@ -65,6 +68,7 @@ static void file_release(km_file *file) {
     if (file->handle != INVALID_HANDLE_VALUE) {
         CloseHandle(file->handle);
     }
+    km_contents_close(file->contents);
     free(file->segment);
     free(file->native_path);
     free(file);
@@ -85,6 +89,8 @@ km_status km_map_new(km_map **map, const char *path, WCHAR *native_path,
         .window = options->offset != 0 || options->length != 0,
     };
     atomic_init(&new_map->lock, KM_UNLOCKED);
+    atomic_init(&new_map->readers, 0);
+    atomic_init(&new_map->changes, NULL);
     *map = new_map;
     return KM_OK;
 }
@@ -95,18 +101,28 @@ km_status km_map_new_window(km_map **window, const km_map *map) {
         return km_fail(KM_E_NO_MEMORY, "no memory for a window on \"%s\"", map->file->path);
     }
     atomic_fetch_add_explicit(&map->file->references, 1, memory_order_relaxed);
+    atomic_fetch_add(&map->file->windows, 1); /* in this order: see snapshot_changes.c */
     *new_map = (km_map){.file = map->file, .window = true};
     atomic_init(&new_map->lock, KM_UNLOCKED);
+    atomic_init(&new_map->readers, 0);
+    atomic_init(&new_map->changes, NULL);
     *window = new_map;
     return KM_OK;
 }
 
 const char *km_file_noun(const km_file *file) {
+    if (file->contents != NULL) {
+        return "snapshot";
+    }
     return file->segment != NULL ? "segment" : "file";
 }
 
 DWORD km_file_size(const km_file *file, uint64_t *size) {
     LARGE_INTEGER now;
+    if (file->contents != NULL) {
+        *size = km_contents_size(file->contents);
+        return ERROR_SUCCESS;
+    }
     if (file->segment != NULL) {
         uint64_t left = 0;
         const DWORD error =
@@ -187,6 +203,7 @@ static void forget_view(km_map *map) {
 }
 
 DWORD km_map_drop(km_map *map) {
+    km_contents_drop(map);
     if (map->view != NULL) {
         DWORD error = ERROR_SUCCESS;
         if (map->reservation.base != NULL) {
@@ -271,6 +288,7 @@ km_status km_close(km_map *map) {
         km_lock_drop(map);
     }
     km_segment_lock_close(map);
+    km_changes_forget(map);
     DWORD error = km_map_discard(map);
     if (error != ERROR_SUCCESS) {
         status = km_fail_system_as(KM_E_IO, error, "cannot unmap \"%s\"", file->path);

@@ -20,11 +20,16 @@
 
 typedef struct km_segment_state km_segment_state;
 typedef struct km_segment_lock km_segment_lock;
+typedef struct km_contents km_contents;
+typedef struct km_lazy_view km_lazy_view;
+typedef struct km_changes km_changes;
 
 typedef struct km_file {
-    atomic_uint references; /* maps that use it */
-    HANDLE handle;          /* fixed; INVALID_HANDLE_VALUE until opened. A segment's: its section */
+    atomic_uint references;   /* maps that use it */
+    _Atomic uint64_t windows; /* that were ever made of it */
+    HANDLE handle; /* fixed; INVALID_HANDLE_VALUE until opened. A segment's: its section */
     km_segment_state *segment;  /* fixed; NULL: a file */
+    km_contents *contents;      /* fixed; NULL: no snapshot's; it has no handle then */
     char *path;                 /* fixed: as given */
     WCHAR *native_path;         /* fixed: as CreateFileW takes it */
     km_access access;           /* fixed */
@@ -45,12 +50,13 @@ struct km_map {
     /* Over the file's first section_size bytes; NULL: windows, empty maps, segments. */
     HANDLE section;
     uint64_t section_size;
-    void *view;      /* the system's view: 64 KiB aligned; NULL if the map is empty */
-    void *data;      /* view + (offset - its aligned part) */
-    uint64_t offset; /* of data in the file */
-    uint64_t size;   /* bytes at data */
-    bool opened;     /* by km_open, not km_window: it may lock */
-    bool window;     /* made by km_window, or by km_open with an offset or a length */
+    void *view;         /* the system's view: 64 KiB aligned; NULL if the map is empty */
+    void *data;         /* view + (offset - its aligned part) */
+    uint64_t offset;    /* of data in the file */
+    uint64_t size;      /* bytes at data */
+    km_lazy_view *lazy; /* what fills the view when it is touched; NULL: it is filled */
+    bool opened;        /* by km_open, not km_window: it may lock */
+    bool window;        /* made by km_window, or by km_open with an offset or a length */
     bool created;
     km_reservation reservation; /* .base NULL: none */
     atomic_int lock;            /* km_lock_state */
@@ -58,6 +64,8 @@ struct km_map {
     km_segment_lock *companion; /* what a segment's lock lies on; NULL until it is first locked */
     uint64_t mark;              /* while KM_LOCKED: this map's in the segment; 0: none */
     uint64_t found;             /* while KM_LOCKED with a mark: the dead holder's before it, or 0 */
+    atomic_int readers;         /* snapshots that share a lock of their own (snapshot_lock.h) */
+    _Atomic(km_changes *) changes; /* since a snapshot that tracks; NULL: unknown */
 };
 
 /* Win32's name for what an access needs. */

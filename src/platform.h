@@ -142,6 +142,13 @@ DWORD km_platform_opened_size(HANDLE file, uint64_t *size);
  */
 void km_platform_uncache(HANDLE file);
 
+/*
+ * From now on (not any more) what is written to `file` does not stay in the system's cache. Memory,
+ * offset and length of each write have to be multiples of 4096 then; a file system that asks for
+ * more says ERROR_INVALID_PARAMETER to the write. ERROR_NOT_SUPPORTED where it cannot be.
+ */
+DWORD km_platform_bypass_cache(HANDLE file, bool bypass);
+
 /* Are sharing modes and the refusal to cut a mapped file enforced on this file's file system? */
 bool km_platform_sharing_enforced(HANDLE file);
 
@@ -325,8 +332,8 @@ typedef bool (*km_fill_function)(void *arg, uint64_t chunk, void *to, size_t chu
 DWORD km_platform_lazy_make(uint64_t size, uint32_t chunk_size, bool writable,
                             km_fill_function fill, void *arg, km_lazy_memory **memory, void **base);
 
-/* Fills the chunks in [offset, offset + length) now, unless they are (that costs no system call).
- * false if one cannot be had, or the range is not inside. From any thread. For accesses that the
+/* Fills the chunks in [offset, offset + length) now, unless they are. false if one cannot be had,
+ * the range is not inside, or in a child made by fork. From any thread. For accesses that the
  * kernel makes: where they meet an empty page, they fail (EFAULT). */
 bool km_platform_lazy_fill(km_lazy_memory *memory, uint64_t offset, uint64_t length);
 

@@ -6,6 +6,7 @@
 #include "io.h"
 #include "map.h"
 #include "size.h"
+#include "snapshot_changes.h"
 #include "status.h"
 
 /* Maps the file's first `size` bytes at `base`, or in the reservation; nothing for size 0. */
@@ -167,6 +168,7 @@ km_status km_resize(km_map *map, uint64_t size) {
     if (error != ERROR_SUCCESS) {
         return km_fail_system(error, "cannot find out the size of \"%s\"", file->path);
     }
+    km_changes_forget(map); /* what it watches may go, or move */
     km_status status = KM_OK;
     if (size < actual || size == 0) {
         status = shrink(map, actual, size);

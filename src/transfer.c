@@ -4,6 +4,7 @@
  */
 #include <inttypes.h>
 
+#include "contents.h"
 #include "map.h"
 #include "size.h"
 #include "status.h"
@@ -48,6 +49,9 @@ static km_status finish_transfer(const km_map *map, uint64_t offset, uint64_t le
 
 km_status km_read(const km_map *map, uint64_t offset, void *to, uint64_t length) {
     km_status status = check_transfer(map, offset, to, length, "read");
+    if (status == KM_OK) {
+        status = km_contents_need(map, offset, length);
+    }
     if (status != KM_OK || length == 0) {
         return status;
     }
@@ -65,8 +69,9 @@ km_status km_write(km_map *map, uint64_t offset, const void *from, uint64_t leng
     if (map->file->access == KM_READ) {
         return km_fail(KM_E_ACCESS, "cannot write \"%s\": the map is for reading", map->file->path);
     }
-    if (length == 0) {
-        return KM_OK;
+    status = km_contents_need(map, offset, length);
+    if (status != KM_OK || length == 0) {
+        return status;
     }
     SIZE_T done = 0;
     BOOL copied = WriteProcessMemory(GetCurrentProcess(), (char *)map->data + offset, from,

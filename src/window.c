@@ -3,6 +3,7 @@
  */
 #include <inttypes.h>
 
+#include "contents.h"
 #include "map.h"
 #include "size.h"
 #include "status.h"
@@ -49,8 +50,14 @@ km_status km_window(km_map **window, km_map *map, uint64_t offset, uint64_t leng
         return status;
     }
     uint64_t bytes = length != 0 ? length : size - offset;
-    if (bytes > 0) {
+    if (bytes > 0 && map->file->contents != NULL) {
+        status = km_contents_view(made, offset, bytes);
+    } else if (bytes > 0) {
         error = view_range(made, map, offset, bytes);
+    }
+    if (status != KM_OK) {
+        (void)km_close(made);
+        return status;
     }
     if (error != ERROR_SUCCESS) {
         status = km_fail_mapping(map->file, error, offset, bytes);

@@ -223,8 +223,9 @@ static bool fill_now(km_lazy_memory *memory, uint64_t chunk) {
     return state_of(memory, chunk) == FILLED;
 }
 
+/* In a child made by fork the descriptor and the mutex would be its parent's still. */
 bool km_platform_lazy_fill(km_lazy_memory *memory, uint64_t offset, uint64_t length) {
-    if (!km_size_inside(offset, length, memory->size)) {
+    if (!km_size_inside(offset, length, memory->size) || memory->process != getpid()) {
         return false;
     }
     if (length == 0) {

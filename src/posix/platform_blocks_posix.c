@@ -300,6 +300,25 @@ void km_platform_uncache(HANDLE file) {
 #endif
 }
 
+DWORD km_platform_bypass_cache(HANDLE file, bool bypass) {
+#if defined(O_DIRECT)
+    kmw_file *opened = NULL;
+    kmw_use use = kmw_file_use(file, FILE_WRITE_DATA, &opened);
+    if (use.object == NULL) {
+        return GetLastError();
+    }
+    const int flags = fcntl(opened->descriptor, F_GETFL);
+    const int wanted = bypass ? flags | O_DIRECT : flags & ~O_DIRECT;
+    const bool set = flags >= 0 && fcntl(opened->descriptor, F_SETFL, wanted) == 0;
+    kmw_use_end(use);
+    return set ? ERROR_SUCCESS : ERROR_NOT_SUPPORTED;
+#else
+    (void)file;
+    (void)bypass;
+    return ERROR_NOT_SUPPORTED;
+#endif
+}
+
 DWORD km_platform_clone(HANDLE from, HANDLE to) {
     file_pair pair;
     DWORD error = use_pair(&pair, from, to);

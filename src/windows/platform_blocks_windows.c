@@ -221,6 +221,13 @@ void km_platform_uncache(HANDLE file) {
     (void)file;
 }
 
+/* It is said when a file is opened (FILE_FLAG_NO_BUFFERING), and not later. */
+DWORD km_platform_bypass_cache(HANDLE file, bool bypass) {
+    (void)file;
+    (void)bypass;
+    return ERROR_NOT_SUPPORTED;
+}
+
 DWORD km_platform_clone(HANDLE from, HANDLE to) {
     LARGE_INTEGER size;
     DWORD cluster = 0;

@@ -1,0 +1,205 @@
+/*
+ * test_fault_append.c - appending where the system refuses the thread, the memory, or the way past
+ * its cache.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <keepmap/win32.h>
+
+#include "append.h"
+#include "io.h"
+#include "platform.h"
+#include "posix/fault/fault.h"
+#include "posix/file.h"
+#include "support/scratch.h"
+
+#define PIECE ((size_t)1 << 20)
+#define SIZE (3 * PIECE + 777)
+
+/* Which write fails, and how many there were; refused: those past the cache. */
+static struct {
+    unsigned failing; /* 0: none */
+    bool refuses_bypass;
+    unsigned calls, refused;
+} disk;
+
+static bool bypasses(HANDLE file) {
+    kmw_file *opened = NULL;
+    kmw_use use = kmw_file_use(file, FILE_WRITE_DATA, &opened);
+    assert_non_null(use.object);
+    const bool set = (fcntl(opened->descriptor, F_GETFL) & O_DIRECT) != 0;
+    kmw_use_end(use);
+    return set;
+}
+
+static DWORD write_at(HANDLE file, uint64_t offset, const void *from, uint32_t length) {
+    disk.calls++;
+    if (disk.refuses_bypass && bypasses(file)) {
+        disk.refused++;
+        return ERROR_INVALID_PARAMETER;
+    }
+    return disk.calls == disk.failing ? ERROR_DISK_FULL
+                                      : km_io_default.write_at(file, offset, from, length);
+}
+
+static km_io io_of(unsigned failing, bool refuses_bypass) {
+    km_io io = km_io_default;
+    disk.failing = failing;
+    disk.refuses_bypass = refuses_bypass;
+    disk.calls = 0;
+    disk.refused = 0;
+    io.write_at = write_at;
+    return io;
+}
+
+static HANDLE new_file(const char *name) {
+    HANDLE file = CreateFileA(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, CREATE_ALWAYS,
+                              FILE_ATTRIBUTE_NORMAL, NULL);
+    assert_true(file != INVALID_HANDLE_VALUE);
+    return file;
+}
+
+static unsigned char *bytes_of(size_t size) {
+    unsigned char *bytes = malloc(size);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] = (unsigned char)(i * 7 + i / 4096 + i / PIECE);
+    }
+    return bytes;
+}
+
+/* Gives all in small steps, also after an error, and ends: what the end says. */
+static DWORD append_all(km_append *append, const unsigned char *bytes) {
+    for (size_t at = 0; at < SIZE; at += 100000) {
+        (void)km_append_give(append, bytes + at, SIZE - at < 100000 ? SIZE - at : 100000);
+    }
+    return km_append_end(append);
+}
+
+static const char *const needs_of_a_thread[] = {"pthread_create", "pthread_condattr_setclock"};
+
+static void without_a_thread_the_caller_writes_everything(void **state) {
+    (void)state;
+    unsigned char *bytes = bytes_of(SIZE);
+    for (size_t i = 0; i < 2; i++) {
+        HANDLE file = new_file("alone");
+        km_append *append = NULL;
+        assert_int_equal(km_append_begin(&append, &km_io_default, file), ERROR_SUCCESS);
+        fault_arm_call(needs_of_a_thread[i], 1, EAGAIN, true);
+        const DWORD error = append_all(append, bytes);
+        assert_true(fault_disarm());
+        assert_int_equal(error, ERROR_SUCCESS);
+        assert_int_equal(km_append_written(append), SIZE);
+        km_append_free(append);
+        CloseHandle(file);
+        assert_true(scratch_equals("alone", bytes, SIZE));
+    }
+    free(bytes);
+}
+
+static void without_a_thread_too_nothing_is_written_after_a_write_that_failed(void **state) {
+    (void)state;
+    unsigned char *bytes = bytes_of(SIZE);
+    for (unsigned failing = 1; failing <= 4; failing++) {
+        const km_io io = io_of(failing, false);
+        HANDLE file = new_file("alone and failed");
+        km_append *append = NULL;
+        assert_int_equal(km_append_begin(&append, &io, file), ERROR_SUCCESS);
+        fault_arm_call("pthread_create", 1, EAGAIN, true);
+        const DWORD error = append_all(append, bytes);
+        assert_true(fault_disarm());
+        assert_int_equal(error, ERROR_DISK_FULL);
+        assert_int_equal(disk.calls, failing);
+        assert_int_equal(km_append_written(append), (failing - 1) * PIECE);
+        km_append_free(append);
+        CloseHandle(file);
+        assert_true(scratch_equals("alone and failed", bytes, (failing - 1) * PIECE));
+    }
+    free(bytes);
+}
+
+static void whatever_memory_is_refused_it_begins_or_leaves_nothing(void **state) {
+    (void)state;
+    unsigned char *bytes = bytes_of(SIZE);
+    bool failed = true;
+    for (unsigned k = 1; failed; k++) {
+        assert_true(k < 20);
+        HANDLE file = new_file("refused");
+        km_append *append = NULL;
+        const long before = fault_outstanding_allocations();
+        fault_arm(FAULT_ALLOCATIONS, k, ENOMEM, false);
+        const DWORD begun = km_append_begin(&append, &km_io_default, file);
+        const DWORD error = begun == ERROR_SUCCESS ? append_all(append, bytes) : ERROR_SUCCESS;
+        failed = fault_disarm();
+        assert_int_equal(error, ERROR_SUCCESS);
+        if (begun != ERROR_SUCCESS) {
+            assert_int_equal(begun, ERROR_NOT_ENOUGH_MEMORY);
+            assert_null(append);
+        }
+        km_append_free(append);
+        assert_int_equal(fault_outstanding_allocations(), before);
+        CloseHandle(file);
+        assert_true(scratch_equals("refused", bytes, begun == ERROR_SUCCESS ? SIZE : 0));
+    }
+    free(bytes);
+}
+
+/* Where the file system cannot be told to bypass the cache at all, nothing is there to refuse. */
+static void a_refused_write_past_the_cache_goes_through_it(void **state) {
+    (void)state;
+    unsigned char *bytes = bytes_of(SIZE);
+    const km_io io = io_of(0, true);
+    HANDLE file = new_file("through");
+    const bool can = km_platform_bypass_cache(file, true) == ERROR_SUCCESS;
+    assert_int_equal(bypasses(file), can);
+    assert_true(!can || km_platform_bypass_cache(file, false) == ERROR_SUCCESS);
+    assert_false(bypasses(file));
+    km_append *append = NULL;
+    assert_int_equal(km_append_begin(&append, &io, file), ERROR_SUCCESS);
+    assert_int_equal(append_all(append, bytes), ERROR_SUCCESS);
+    assert_int_equal(disk.refused, can ? 1 : 0);
+    assert_int_equal(disk.calls, 4 + disk.refused);
+    km_append_free(append);
+    CloseHandle(file);
+    assert_true(scratch_equals("through", bytes, SIZE));
+    free(bytes);
+}
+
+static void the_file_goes_through_the_cache_again_in_the_end(void **state) {
+    (void)state;
+    unsigned char *bytes = bytes_of(SIZE);
+    for (int ended = 0; ended < 2; ended++) {
+        HANDLE file = new_file("again");
+        km_append *append = NULL;
+        assert_int_equal(km_append_begin(&append, &km_io_default, file), ERROR_SUCCESS);
+        assert_int_equal(km_append_give(append, bytes, 2 * PIECE), ERROR_SUCCESS);
+        if (ended != 0) {
+            assert_int_equal(km_append_end(append), ERROR_SUCCESS);
+            assert_false(bypasses(file));
+        }
+        km_append_free(append);
+        assert_false(bypasses(file));
+        CloseHandle(file);
+    }
+    free(bytes);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_a_thread_the_caller_writes_everything),
+        cmocka_unit_test(without_a_thread_too_nothing_is_written_after_a_write_that_failed),
+        cmocka_unit_test(whatever_memory_is_refused_it_begins_or_leaves_nothing),
+        cmocka_unit_test(a_refused_write_past_the_cache_goes_through_it),
+        cmocka_unit_test(the_file_goes_through_the_cache_again_in_the_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,168 @@
+/*
+ * test_append.c - bytes appended in large pieces by a thread of its own: all of them, in order, up
+ * to the first write that fails.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <keepmap/win32.h>
+
+#include "append.h"
+#include "io.h"
+#include "support/scratch.h"
+
+#define PIECE ((size_t)1 << 20)
+#define MOST (5 * PIECE + 12345)
+
+/* ---- A disk -------------------------------------------------------------------------------- */
+
+/* Which write fails, and how many there were. One thread at a time writes. */
+static struct {
+    unsigned failing; /* 0: none */
+    DWORD error;
+    unsigned calls;
+} disk;
+
+static DWORD write_at(HANDLE file, uint64_t offset, const void *from, uint32_t length) {
+    disk.calls++;
+    return disk.calls == disk.failing ? disk.error
+                                      : km_io_default.write_at(file, offset, from, length);
+}
+
+static km_io failing_io(unsigned failing, DWORD error) {
+    km_io io = km_io_default;
+    disk.failing = failing;
+    disk.error = error;
+    disk.calls = 0;
+    io.write_at = write_at;
+    return io;
+}
+
+static HANDLE new_file(const char *name) {
+    HANDLE file = CreateFileA(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, CREATE_ALWAYS,
+                              FILE_ATTRIBUTE_NORMAL, NULL);
+    assert_true(file != INVALID_HANDLE_VALUE);
+    return file;
+}
+
+static unsigned char *bytes_of(size_t size) {
+    unsigned char *bytes = malloc(size);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] = (unsigned char)(i * 7 + i / 4096 + i / PIECE);
+    }
+    return bytes;
+}
+
+/* In steps of so many bytes, all of them, whatever each call says. The first error. */
+static DWORD give_all(km_append *append, const unsigned char *bytes, size_t size, size_t step) {
+    DWORD first = ERROR_SUCCESS;
+    for (size_t at = 0; at < size; at += step) {
+        const size_t length = size - at < step ? size - at : step;
+        const DWORD error = km_append_give(append, bytes + at, length);
+        first = first != ERROR_SUCCESS ? first : error;
+    }
+    return first;
+}
+
+/* ---- What comes out ------------------------------------------------------------------------ */
+
+static void whatever_is_given_is_in_the_file(void **state) {
+    (void)state;
+    static const size_t sizes[] = {
+        0,         1,         4095,          4096,      PIECE - 1,
+        PIECE,     PIECE + 1, 2 * PIECE - 1, 2 * PIECE, 2 * PIECE + 1,
+        3 * PIECE, MOST,
+    };
+    static const size_t steps[] = {65521, PIECE, MOST};
+    unsigned char *bytes = bytes_of(MOST);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        for (size_t j = 0; j < sizeof steps / sizeof steps[0]; j++) {
+            HANDLE file = new_file("given");
+            km_append *append = NULL;
+            assert_int_equal(km_append_begin(&append, &km_io_default, file), ERROR_SUCCESS);
+            assert_int_equal(give_all(append, bytes, sizes[i], steps[j]), ERROR_SUCCESS);
+            assert_int_equal(km_append_end(append), ERROR_SUCCESS);
+            assert_int_equal(km_append_written(append), sizes[i]);
+            assert_int_equal(km_append_end(append), ERROR_SUCCESS); /* nothing is left to write */
+            assert_int_equal(km_append_written(append), sizes[i]);
+            km_append_free(append);
+            CloseHandle(file);
+            assert_true(scratch_equals("given", bytes, sizes[i]));
+        }
+    }
+    free(bytes);
+}
+
+/* ---- What fails ---------------------------------------------------------------------------- */
+
+static void after_a_write_that_failed_nothing_is_written_and_the_error_stays(void **state) {
+    (void)state;
+    unsigned char *bytes = bytes_of(MOST);
+    for (unsigned failing = 1; failing <= 6; failing++) {
+        const km_io io = failing_io(failing, ERROR_DISK_FULL);
+        const size_t before = (failing - 1) * PIECE;
+        HANDLE file = new_file("failed");
+        km_append *append = NULL;
+        assert_int_equal(km_append_begin(&append, &io, file), ERROR_SUCCESS);
+        const DWORD told = give_all(append, bytes, MOST, 300000);
+        assert_true(told == ERROR_SUCCESS || told == ERROR_DISK_FULL);
+        assert_int_equal(km_append_end(append), ERROR_DISK_FULL);
+        assert_int_equal(km_append_end(append), ERROR_DISK_FULL);
+        assert_int_equal(disk.calls, failing);
+        assert_int_equal(km_append_written(append), before);
+        km_append_free(append);
+        CloseHandle(file);
+        assert_true(scratch_equals("failed", bytes, before));
+    }
+    free(bytes);
+}
+
+static void an_error_is_told_before_two_more_pieces_are_full(void **state) {
+    (void)state;
+    unsigned char *bytes = bytes_of(MOST);
+    const km_io io = failing_io(1, ERROR_DISK_FULL);
+    HANDLE file = new_file("told");
+    km_append *append = NULL;
+    assert_int_equal(km_append_begin(&append, &io, file), ERROR_SUCCESS);
+    assert_int_equal(give_all(append, bytes, 3 * PIECE, 300000), ERROR_DISK_FULL);
+    km_append_free(append);
+    CloseHandle(file);
+    free(bytes);
+}
+
+static void what_is_dropped_leaves_whole_pieces_and_a_file_of_the_callers(void **state) {
+    (void)state;
+    unsigned char *bytes = bytes_of(MOST);
+    for (size_t size = 0; size <= 4 * PIECE; size += PIECE / 2) {
+        HANDLE file = new_file("dropped");
+        km_append *append = NULL;
+        assert_int_equal(km_append_begin(&append, &km_io_default, file), ERROR_SUCCESS);
+        assert_int_equal(give_all(append, bytes, size, PIECE / 4), ERROR_SUCCESS);
+        km_append_free(append);
+        CloseHandle(file);
+        const int64_t left = scratch_size("dropped");
+        assert_in_range(left, 0, size);
+        assert_int_equal(left % (int64_t)PIECE, 0);
+        assert_true(scratch_equals("dropped", bytes, (size_t)left));
+    }
+    km_append_free(NULL);
+    free(bytes);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whatever_is_given_is_in_the_file),
+        cmocka_unit_test(after_a_write_that_failed_nothing_is_written_and_the_error_stays),
+        cmocka_unit_test(an_error_is_told_before_two_more_pieces_are_full),
+        cmocka_unit_test(what_is_dropped_leaves_whole_pieces_and_a_file_of_the_callers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
