@@ -1,0 +1,90 @@
+/*
+ * input.c - a file that is read as it is, by offsets, whatever it holds.
+ */
+#include "input.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "path.h"
+#include "platform.h"
+#include "size.h"
+#include "status.h"
+
+/* What one call is asked for: more brings nothing. */
+#define READ_MAX ((size_t)16 << 20)
+
+static km_status fail_opening(const char *path, const WCHAR *native, DWORD error,
+                              const char *doing) {
+    const DWORD attributes =
+        error == ERROR_ACCESS_DENIED ? GetFileAttributesW(native) : INVALID_FILE_ATTRIBUTES;
+    if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY) != 0) {
+        return km_fail_system_as(KM_E_INVALID, error,
+                                 "cannot open \"%s\" for %s, it is a directory", path, doing);
+    }
+    return km_fail_system(error, "cannot open \"%s\" for %s", path, doing);
+}
+
+static km_status open_native(km_input *input, const WCHAR *native, DWORD share, const char *doing) {
+    input->file = CreateFileW(native, GENERIC_READ, share, NULL, OPEN_EXISTING, 0, NULL);
+    if (input->file == INVALID_HANDLE_VALUE) {
+        return fail_opening(input->path, native, GetLastError(), doing);
+    }
+    if (GetFileType(input->file) != FILE_TYPE_DISK) {
+        return km_fail(KM_E_INVALID,
+                       "cannot open \"%s\" for %s: it is a device or a pipe, not a file",
+                       input->path, doing);
+    }
+    const DWORD error = km_platform_opened_size(input->file, &input->size);
+    return error == ERROR_SUCCESS
+               ? KM_OK
+               : km_fail_system(error, "cannot find out the size of \"%s\"", input->path);
+}
+
+km_status km_input_open(km_input *input, const char *path, DWORD share, const char *doing) {
+    km_input opened = {.path = path, .file = INVALID_HANDLE_VALUE};
+    WCHAR *native = NULL;
+    km_status status = km_path_to_native(path, &native);
+    if (status != KM_OK) {
+        return status;
+    }
+    status = open_native(&opened, native, share, doing);
+    free(native);
+    if (status != KM_OK) {
+        km_input_close(&opened);
+        return status;
+    }
+    *input = opened;
+    return KM_OK;
+}
+
+void km_input_close(km_input *input) {
+    if (input->file != INVALID_HANDLE_VALUE) {
+        CloseHandle(input->file);
+        input->file = INVALID_HANDLE_VALUE;
+    }
+}
+
+km_status km_input_read(const km_input *input, uint64_t offset, void *to, size_t length,
+                        size_t *done) {
+    size_t have = 0;
+    while (have < length) {
+        const uint64_t from = offset + have;
+        const DWORD step = (DWORD)(length - have < READ_MAX ? length - have : READ_MAX);
+        OVERLAPPED at = {.Offset = km_size_low(from), .OffsetHigh = km_size_high(from)};
+        DWORD got = 0;
+        const DWORD error = ReadFile(input->file, (uint8_t *)to + have, step, &got, &at)
+                                ? ERROR_SUCCESS
+                                : GetLastError();
+        if (error == ERROR_HANDLE_EOF || (error == ERROR_SUCCESS && got == 0)) {
+            break;
+        }
+        if (error != ERROR_SUCCESS) {
+            return km_fail_system(error, "cannot read %" PRIu32 " bytes at %" PRIu64 " of \"%s\"",
+                                  (uint32_t)step, from, input->path);
+        }
+        have += got;
+    }
+    *done = have;
+    return KM_OK;
+}

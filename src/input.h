@@ -1,0 +1,28 @@
+/*
+ * input.h - a file that is read as it is, by offsets, whatever it holds.
+ */
+#ifndef KM_INPUT_H
+#define KM_INPUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <keepmap.h>
+#include <keepmap/win32.h>
+
+typedef struct km_input {
+    const char *path; /* as given; for sentences. The caller's. */
+    HANDLE file;
+    uint64_t size; /* when it was opened: it may have changed since */
+} km_input;
+
+/* Opens a file, no directory and no device, with the sharing mode `share`. After a success it is
+ * closed with km_input_close. `doing` is for sentences: "cannot open "x" for DOING". */
+km_status km_input_open(km_input *input, const char *path, DWORD share, const char *doing);
+void km_input_close(km_input *input); /* harmless twice */
+
+/* Up to `length` bytes at `offset`, fewer, *done, only where the file ends. */
+km_status km_input_read(const km_input *input, uint64_t offset, void *to, size_t length,
+                        size_t *done);
+
+#endif /* KM_INPUT_H */

@@ -1,0 +1,210 @@
+/*
+ * test_fault_salvage.c - every allocation and every system call of km_salvage, km_diff and a stream
+ * fails once: either the work is done and right, or there is a status with a sentence, nothing is
+ * left behind, and nothing is taken for lost because it could not be read.
+ *
+ * Native only: it stands in for the system calls with the linker's --wrap.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <keepmap.h>
+
+#include "posix/fault/fault.h"
+#include "snapshot_stream.h"
+#include "support/scratch.h"
+#include "support/snapshot_builder.h"
+
+#define CHUNK ((size_t)1 << KM_CHUNK_SHIFT_MIN)
+#define SIZE (3 * CHUNK + 500)
+#define CALLS_MAX 3000u
+
+static unsigned char *image;
+static unsigned char *snapshot;
+static size_t snapshot_length;
+static unsigned lost_ranges;
+
+static int prepare(void **state) {
+    (void)state;
+    image = malloc(SIZE);
+    assert_non_null(image);
+    snapshot_text(image, SIZE, 6);
+    snapshot = snapshot_build(image, SIZE, &(snapshot_plan){.level = 1}, &snapshot_length);
+    scratch_write("image", image, SIZE);
+    scratch_write("snapshot", snapshot, snapshot_length);
+    return 0;
+}
+
+static int clear(void **state) {
+    (void)state;
+    free(image);
+    free(snapshot);
+    return 0;
+}
+
+static bool count_lost(km_range_kind kind, uint64_t offset, uint64_t length, void *arg) {
+    (void)kind;
+    (void)offset;
+    (void)length;
+    (void)arg;
+    lost_ranges++;
+    return true;
+}
+
+/* ---- What is tried ---- */
+
+static km_status run_salvage(void) {
+    const km_salvage_options options = {.lost = count_lost};
+    return km_salvage("snapshot", "target", &options);
+}
+
+/* Where all calls fail from then on, a target that has its name cannot be removed any more. */
+static void check_salvage(km_status status, bool from_then_on) {
+    const bool there = scratch_size("target") >= 0;
+    assert_true(status == KM_OK ? there : !there || from_then_on);
+    if (there) {
+        assert_int_equal(lost_ranges, 0);
+        assert_true(scratch_equals("target", image, SIZE));
+        assert_int_equal(remove("target"), 0);
+    }
+}
+
+static km_status run_replacing(void) {
+    const km_salvage_options options = {.flags = KM_RESTORE_REPLACE, .lost = count_lost};
+    return km_salvage("snapshot", "existing", &options);
+}
+
+static void check_replacing(km_status status, bool from_then_on) {
+    (void)from_then_on;
+    if (status == KM_OK) {
+        assert_int_equal(lost_ranges, 0);
+    }
+    assert_true(scratch_equals("existing", image, SIZE) ||
+                (status != KM_OK && scratch_equals("existing", "old", 3)));
+    scratch_write("existing", "old", 3);
+}
+
+static km_diff_report diff_report;
+
+static km_status run_diff(void) {
+    const km_diff_options options = {.threads = 1, .range = count_lost, .report = &diff_report};
+    diff_report = (km_diff_report){.struct_size = sizeof diff_report};
+    return km_diff("image", "snapshot", &options);
+}
+
+static void check_diff(km_status status, bool from_then_on) {
+    (void)from_then_on;
+    assert_int_equal(lost_ranges, 0);
+    assert_int_equal(diff_report.a_size, status == KM_OK ? SIZE : 0);
+}
+
+static km_status run_stream(void) {
+    snapshot_stream from = {.bytes = snapshot, .length = snapshot_length};
+    static unsigned char packed[CHUNK + 100];
+    km_stream *stream = NULL;
+    bool end = false;
+    km_status status = km_stream_begin(snapshot_stream_read, &from, &stream);
+    while (status == KM_OK && !end) {
+        uint64_t chunk = 0;
+        km_format_entry entry;
+        status = km_stream_next(stream, &chunk, &entry, packed, &end);
+    }
+    km_stream_end(stream);
+    return status;
+}
+
+static void check_stream(km_status status, bool from_then_on) {
+    (void)from_then_on;
+    assert_int_not_equal(status, KM_E_CORRUPT);
+}
+
+/* ---- The sweeps ---- */
+
+typedef struct fault {
+    fault_kind kind;
+    int error;
+    bool from_then_on;
+} fault;
+
+/* *lost: allocations that are there still. */
+static bool run_with_fault(km_status (*run)(void), void (*check)(km_status, bool), unsigned k,
+                           const fault *what, long *lost) {
+    const long allocations = fault_outstanding_allocations();
+    const size_t entries = scratch_entries();
+    lost_ranges = 0;
+    fault_arm(what->kind, k, what->error, what->from_then_on);
+    const km_status status = run();
+    const bool hit = fault_disarm();
+    if (status != KM_OK) {
+        assert_true(hit);
+        assert_true(km_error_message()[0] != '\0');
+        assert_int_not_equal(status, KM_E_CORRUPT);
+        /* Where removing fails too, a named draft cannot but stay. */
+        if (scratch_entries() != entries && !what->from_then_on) {
+            fail_msg("left behind after call %u, %s: %s", k, fault_victim(), km_error_message());
+        }
+    }
+    check(status, what->from_then_on);
+    *lost = fault_outstanding_allocations() - allocations;
+    return hit;
+}
+
+static void sweep(km_status (*run)(void), void (*check)(km_status, bool)) {
+    static const fault faults[] = {
+        {FAULT_ALLOCATIONS, ENOMEM, false}, {FAULT_ALLOCATIONS, ENOMEM, true},
+        {FAULT_SYSTEM, EIO, false},         {FAULT_SYSTEM, EIO, true},
+        {FAULT_SYSTEM, EACCES, false},      {FAULT_SYSTEM, EACCES, true},
+    };
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        bool hit = true;
+        for (unsigned k = 1; hit; k++) {
+            long lost = 0;
+            assert_true(k < CALLS_MAX);
+            hit = run_with_fault(run, check, k, &faults[i], &lost);
+            if (lost != 0) { /* once may be what is made once in a process */
+                (void)run_with_fault(run, check, k, &faults[i], &lost);
+                assert_int_equal(lost, 0);
+            }
+        }
+    }
+}
+
+static void whatever_fails_salvage_makes_a_right_target_or_none(void **state) {
+    (void)state;
+    sweep(run_salvage, check_salvage);
+}
+
+static void whatever_fails_salvage_replaces_a_target_wholly_or_not(void **state) {
+    (void)state;
+    scratch_write("existing", "old", 3);
+    sweep(run_replacing, check_replacing);
+}
+
+static void whatever_fails_diff_tells_no_difference_that_is_none(void **state) {
+    (void)state;
+    sweep(run_diff, check_diff);
+}
+
+static void without_memory_a_stream_fails_and_is_not_called_damaged(void **state) {
+    (void)state;
+    sweep(run_stream, check_stream);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whatever_fails_salvage_makes_a_right_target_or_none),
+        cmocka_unit_test(whatever_fails_salvage_replaces_a_target_wholly_or_not),
+        cmocka_unit_test(whatever_fails_diff_tells_no_difference_that_is_none),
+        cmocka_unit_test(without_memory_a_stream_fails_and_is_not_called_damaged),
+    };
+    return cmocka_run_group_tests(tests, prepare, clear);
+}
