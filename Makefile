@@ -67,13 +67,15 @@ psuites  := $(wildcard tests/posix/test_*.c)
 stress   := $(wildcard tests/stress/stress_*.c)
 fuzzers  := $(wildcard tests/fuzz/fuzz_*.c)
 fuzz_support := $(filter-out $(fuzzers) tests/fuzz/make_seeds.c,$(wildcard tests/fuzz/*.c))
-benches  := $(wildcard tests/bench/bench_*.c tests/bench/bench_*.cpp)
-bench_support := $(filter-out $(benches),$(wildcard tests/bench/*.c tests/bench/*.cpp))
+# The one of snapshots takes minutes and has peers of its own.
+snapshot_bench := tests/bench/bench_snapshot.c
+benches  := $(filter-out $(snapshot_bench),$(wildcard tests/bench/bench_*.c tests/bench/bench_*.cpp))
+bench_support := $(filter-out $(benches) $(snapshot_bench),$(wildcard tests/bench/*.c tests/bench/*.cpp))
 examples := $(wildcard examples/*.c examples/*.cpp)
 compat_programs := $(wildcard tests/compat/*.c tests/compat/*.cpp)
 headers  := $(wildcard include/*.h include/keepmap/*.h include/keepmap/compat/*.h)
 man      := $(wildcard tools/man/*.[1-9])
-scripts  := $(wildcard tools/install-deps tools/fetch-cmocka tools/check-* tools/find-* tests/run tests/wine tests/fuzz/run .ci/run)
+scripts  := $(wildcard tools/install-deps tools/fetch-cmocka tools/check-* tools/find-* tests/run tests/wine tests/fuzz/run tests/fuzz/keep .ci/run)
 all_headers := $(headers) $(wildcard src/*.h src/*/*.h tools/*.h examples/*.h examples/*.hpp tests/*.h tests/*/*.h tests/*/*/*.h)
 
 # Suites named test_fault_* have the calls listed here replaced by tests/posix/fault/, to make them fail.
@@ -89,7 +91,7 @@ export KM_TEST_CXX = $(CXX)
 
 # The goals that may install something; the others take the machine as it is. `make` reads codecs-*.mk, having made them
 # first, so that the libraries are there when they are looked for.
-may_install := $(filter demo test test-windows asan tsan valgrind stress bench fuzz fuzz-short test-programs test-codecs test-marked lint%,$(MAKECMDGOALS))
+may_install := $(filter demo test test-windows asan tsan valgrind stress bench bench-snapshot bench-wine fuzz fuzz-short fuzz-keep test-programs test-codecs test-marked lint%,$(MAKECMDGOALS))
 build_deps := $(if $(may_install),deps-build) $(if $(filter test-windows,$(may_install)),deps-windows) \
     $(if $(filter lint%,$(may_install)),deps-lint)
 
@@ -372,12 +374,15 @@ fuzz_programs := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(fuzzers))
 fuzz_seeds := $(BUILD)/fuzz/seeds
 seed_maker := $(BUILD)/native/tests/fuzz/make_seeds
 
-.PHONY: fuzz fuzz-short
+.PHONY: fuzz fuzz-short fuzz-keep
 fuzz: $(fuzz_programs) $(fuzz_seeds)/made ## fuzzes what reads snapshots, FUZZ_SECONDS (600) a target
 	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 $(steady) tests/fuzz/run $(FUZZ_SECONDS) $(JOBS) $(BUILD)/fuzz $(fuzz_seeds) $(fuzz_programs)
 
 fuzz-short: FUZZ_SECONDS := 10
 fuzz-short: fuzz ## the same, 10 seconds a target
+
+fuzz-keep: $(fuzz_programs) ## adds to tests/fuzz/corpus what fuzzing has found
+	@$(steady) tests/fuzz/keep $(BUILD)/fuzz $(fuzz_programs)
 
 $(fuzz_programs): $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(call objects,fuzz,$(fuzz_support) $(core_native) $(posix))
 	$(call say,LINK,$@)$(FUZZ_CC) -o $@ $^ $(link_fuzz)
@@ -414,6 +419,16 @@ $(BUILD)/bench/obj/%.cpp.o: tests/bench/%.cpp $(BUILD)/native/flags | deps-bench
 $(foreach b,$(benches),$(eval $(BUILD)/bench/$(notdir $(basename $(b))): $(BUILD)/bench/obj/$(notdir $(b)).o))
 $(bench_programs): $(patsubst tests/bench/%,$(BUILD)/bench/obj/%.o,$(bench_support)) $(lib_native)
 	$(call say,LINK,$@)$(CXX) $(CFLAGS) -o $@ $(filter %.o,$^) $(lib_native) $(link_native) -Wl,--as-needed -lapr-1 -lrt
+
+.PHONY: bench-snapshot
+bench-snapshot: $(BUILD)/bench/bench_snapshot ## measures snapshots beside gzip, pigz, zstd, cp and others: minutes
+	@rm -rf $(BUILD)/bench/snapshots && mkdir -p $(BUILD)/bench/snapshots && cd $(BUILD)/bench/snapshots && $<; \
+	    result=$$?; cd $(BUILD) && rm -rf bench/snapshots; exit $$result
+
+$(BUILD)/bench/bench_snapshot: $(call objects,native,$(snapshot_bench) tests/bench/measure.c) $(lib_native)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) -o $@ $^ $(link_native) -llmdb
+$(call objects,native,$(snapshot_bench)): | deps-bench-snapshot
 
 # The same lines beside Wine: a Windows program does what a native one tells it, and is measured by.
 wine_bench  := $(BUILD)/bench/beside_wine
@@ -516,7 +531,7 @@ $(pc_files): $(BUILD)/%.pc: tools/packaging/%.pc.in include/keepmap.h always
 
 # ---- The rest ------------------------------------------------------------------------------------
 
-deps_groups := build test windows valgrind lint bench fuzz
+deps_groups := build test windows valgrind lint bench bench-snapshot fuzz
 .PHONY: clean help $(addprefix deps-,$(deps_groups))
 $(addprefix deps-,$(deps_groups)): deps-%:
 	@tools/install-deps $*
