@@ -581,7 +581,7 @@ typedef struct km_snapshot_options {
  *
  * since. Chunks that have not changed since that snapshot are copied from it as they are packed,
  * whatever the level then was; the result is whole, and never needs the earlier one. Its chunk size
- * must be this one's (KM_E_MISMATCH). Unchanged means: the same 128-bit hash with a secret seed;
+ * must be this one's (KM_E_MISMATCH). Unchanged means: the same 128-bit hash with a random seed;
  * KM_SNAPSHOT_COMPARE compares the bytes. path may name `since` itself with KM_SNAPSHOT_REPLACE.
  *
  * Tracking. With KM_SNAPSHOT_TRACK the map notes from then on what is stored through it, until it

@@ -113,7 +113,7 @@ static km_status view_lazily(km_map *map, uint64_t offset, uint64_t length, bool
     }
     km_lazy_view *lazy = NULL;
     km_status status = lazy_make(reader, start >> reader->footer.chunk_shift, &lazy);
-    if (status != KM_OK) {
+    if (lazy == NULL) {
         return status;
     }
     void *base = NULL;

@@ -148,7 +148,7 @@ static km_status unpack(restore_run *run, uint64_t chunk, slot *at, uint8_t *raw
     }
     const km_chunk_state state = km_unpack(at->unpacker, &at->entry, at->packed, raw, NULL);
     if (state != KM_CHUNK_GOOD) {
-        return km_fail_chunk(NULL, chunk, run->chunk_shift, state);
+        return km_fail_chunk(NULL, chunk, run->chunk_shift, at->entry.raw_length, state);
     }
     uint8_t hash[KM_HASH_SIZE];
     km_hash(raw, at->entry.raw_length, run->seed, hash);

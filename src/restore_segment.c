@@ -35,7 +35,7 @@ static km_status fill(void *data, uint64_t size, void *arg) {
 static km_status reopen(km_map **map, const char *name, const km_options *options) {
     km_options again = *options;
     km_map *first = *map;
-    again.flags &= ~(uint32_t)KM_OPEN_NEW;
+    again.flags &= ~(uint32_t)(KM_OPEN_NEW | KM_OPEN_CREATE);
     const km_status status = km_segment(map, name, &again);
     (void)km_close(first);
     if (status == KM_OK) {

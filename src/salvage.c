@@ -142,7 +142,8 @@ static km_status unpack(salvage_job *job, const km_plan_pick *pick, bool *good) 
         return km_fail(KM_E_NO_MEMORY, "no memory to unpack a chunk of \"%s\"", job->input.path);
     }
     return state == KM_CHUNK_NO_CODEC
-               ? km_fail_chunk(job->input.path, pick->chunk, job->plan.chunk_shift, state)
+               ? km_fail_chunk(job->input.path, pick->chunk, job->plan.chunk_shift,
+                               pick->entry.raw_length, state)
                : KM_OK;
 }
 

@@ -124,8 +124,8 @@ bool km_format_kind(const uint8_t *prefix, km_member_kind *kind, size_t *head_si
  * A data member's head, all km_format_head_size(*chunk) bytes of it, which `length` must be. The
  * hash in *entry is zeros: only the index knows it. *facts is written for chunk 0 alone. Raw and
  * packed length are possible ones: raw at most 2^24, packed at most km_format_packed_most, exactly
- * that if stored; chunk 0's raw length fits its facts, another's is not 0. The number is less than
- * KM_FORMAT_CHUNKS_MAX; whether it is one of the snapshot's the caller knows.
+ * that if stored, less if zeros; chunk 0's raw length fits its facts, another's is not 0. The
+ * number is less than KM_FORMAT_CHUNKS_MAX; whether it is one of the snapshot's the caller knows.
  */
 bool km_format_head_read(const uint8_t *head, size_t length, uint64_t *chunk,
                          km_format_entry *entry, km_format_facts *facts);

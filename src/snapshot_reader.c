@@ -352,10 +352,9 @@ size_t km_reader_member_room(const km_reader *reader) {
     return KM_FORMAT_FIRST_HEAD_SIZE + km_format_packed_most((uint32_t)km_reader_raw_room(reader));
 }
 
-km_status km_fail_chunk(const char *path, uint64_t chunk, uint8_t chunk_shift,
+km_status km_fail_chunk(const char *path, uint64_t chunk, uint8_t chunk_shift, uint32_t raw_length,
                         km_chunk_state state) {
     const uint64_t begin = chunk << chunk_shift;
-    const uint64_t end = begin + ((uint64_t)1 << chunk_shift);
     km_status status = KM_E_CORRUPT;
     if (state == KM_CHUNK_NO_CODEC) {
         status = KM_E_UNSUPPORTED;
@@ -366,8 +365,8 @@ km_status km_fail_chunk(const char *path, uint64_t chunk, uint8_t chunk_shift,
     return km_fail(status,
                    "cannot read chunk %" PRIu64 " of %s%s%s (bytes %" PRIu64 " up to %" PRIu64
                    " of the image): %s",
-                   chunk, quote, path != NULL ? path : "the stream", quote, begin, end,
-                   km_chunk_state_text(state));
+                   chunk, quote, path != NULL ? path : "the stream", quote, begin,
+                   begin + raw_length, km_chunk_state_text(state));
 }
 
 static km_status fail_head(const km_reader *reader, uint64_t chunk) {
@@ -410,10 +409,11 @@ static km_status read_member(const km_reader *reader, uint64_t chunk, const km_f
     return KM_OK;
 }
 
-static km_status judge_chunk(const km_reader *reader, uint64_t chunk, km_chunk_state state) {
-    return state == KM_CHUNK_GOOD
-               ? KM_OK
-               : km_fail_chunk(reader->path, chunk, reader->footer.chunk_shift, state);
+static km_status judge_chunk(const km_reader *reader, uint64_t chunk, const km_format_entry *entry,
+                             km_chunk_state state) {
+    return state == KM_CHUNK_GOOD ? KM_OK
+                                  : km_fail_chunk(reader->path, chunk, reader->footer.chunk_shift,
+                                                  entry->raw_length, state);
 }
 
 km_status km_reader_member(const km_reader *reader, uint64_t chunk, void *member,
@@ -423,7 +423,7 @@ km_status km_reader_member(const km_reader *reader, uint64_t chunk, void *member
     km_reader_entry(reader, chunk, &entry);
     km_status status = read_member(reader, chunk, &entry, member, &found);
     if (status == KM_OK) {
-        status = judge_chunk(reader, chunk, km_packed_check(&entry, found));
+        status = judge_chunk(reader, chunk, &entry, km_packed_check(&entry, found));
     }
     if (status == KM_OK) {
         *packed = found;
@@ -440,7 +440,7 @@ km_status km_reader_chunk(const km_reader *reader, km_unpacker *unpacker, uint64
     if (status != KM_OK) {
         return status;
     }
-    return judge_chunk(reader, chunk,
+    return judge_chunk(reader, chunk, &entry,
                        km_unpack(unpacker, &entry, packed, raw, &reader->facts.seed));
 }
 

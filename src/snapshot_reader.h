@@ -60,7 +60,7 @@ km_status km_reader_chunk(const km_reader *reader, km_unpacker *unpacker, uint64
 
 /* KM_E_CORRUPT, KM_E_UNSUPPORTED or KM_E_NO_MEMORY, for a chunk in that state; the sentence names
  * it. `path` NULL: it came in a stream. */
-km_status km_fail_chunk(const char *path, uint64_t chunk, uint8_t chunk_shift,
+km_status km_fail_chunk(const char *path, uint64_t chunk, uint8_t chunk_shift, uint32_t raw_length,
                         km_chunk_state state);
 
 /*

@@ -109,7 +109,7 @@ static km_status work_on_stream(void *arg, uint64_t item, unsigned slot_number) 
     const km_chunk_state state =
         km_unpack(slot->unpacker, &slot->entry, slot->packed, slot->raw, NULL);
     if (state != KM_CHUNK_GOOD) {
-        return km_fail_chunk(NULL, item, job->facts->chunk_shift, state);
+        return km_fail_chunk(NULL, item, job->facts->chunk_shift, slot->entry.raw_length, state);
     }
     km_hash(slot->raw, slot->entry.raw_length, job->facts->seed, hash);
     km_stream_hashed(job->stream, item, hash);

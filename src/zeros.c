@@ -1,6 +1,7 @@
 /*
  * zeros.c - the form of a chunk of zeros: one deflate block with codes of its own, in which a match
- * of 258 zeros is two bits, both of them 0. snapshot_format.md ("Zeros") has it bit by bit.
+ * of 258 zeros is two bits, both of them 0. snapshot_format.md ("The form of zeros") has it bit by
+ * bit.
  */
 #include "stored.h"
 

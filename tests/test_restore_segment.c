@@ -73,6 +73,28 @@ static void without_options_the_map_is_for_reading(void **state) {
     image_free(&one);
 }
 
+static void whatever_is_said_of_creating_the_segment_is_a_new_one(void **state) {
+    (void)state;
+    static const km_access accesses[] = {KM_READ, KM_WRITE, KM_PRIVATE};
+    static const uint32_t flags[] = {0, KM_OPEN_NEW, KM_OPEN_CREATE, KM_OPEN_CREATE | KM_OPEN_NEW};
+    image one;
+    const char *name = unique_name("creating");
+    make_snapshot("creating.kms", NULL, 0, &one);
+    for (size_t i = 0; i < 12; i++) {
+        km_map *map = NULL;
+        km_map *other = NULL;
+        const km_options options = {.access = accesses[i % 3], .flags = flags[i / 3]};
+        assert_int_equal(km_restore_segment(&map, "creating.kms", name, &options), KM_OK);
+        assert_true(km_created(map));
+        assert_memory_equal(km_data(map), one.bytes, SIZE);
+        assert_int_equal(km_restore_segment(&other, "creating.kms", name, &options), KM_E_EXISTS);
+        assert_null(other);
+        km_close(map);
+        assert_absent(name);
+    }
+    image_free(&one);
+}
+
 static void a_segment_without_a_name_is_restored_too(void **state) {
     (void)state;
     image one;
@@ -211,6 +233,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_segment_has_the_bytes_and_the_size_of_the_image),
         cmocka_unit_test(without_options_the_map_is_for_reading),
+        cmocka_unit_test(whatever_is_said_of_creating_the_segment_is_a_new_one),
         cmocka_unit_test(a_segment_without_a_name_is_restored_too),
         cmocka_unit_test(the_type_is_the_snapshots_unless_told),
         cmocka_unit_test(another_process_sees_it_whole),

@@ -146,6 +146,16 @@ static void the_first_damaged_chunk_is_named_with_its_place(void **state) {
     free(one.bytes);
 }
 
+static void the_place_of_the_last_chunk_ends_with_the_image(void **state) {
+    (void)state;
+    const km_verify_options options = {.threads = 1};
+    sample one = make_sample(CHUNK + 5, NULL);
+    one.bytes[one.members[1].offset + one.members[1].length - 12] ^= 4;
+    assert_int_equal(verify_file(&one, options), KM_E_CORRUPT);
+    expect_words("chunk 1 of \"snapshot.gz\" (bytes 65536 up to 65541 of the image)");
+    free(one.bytes);
+}
+
 /* Everything else agrees: only who unpacks and hashes can know. */
 static void a_hash_that_lies_is_found_unless_the_check_is_quick(void **state) {
     (void)state;
@@ -318,6 +328,7 @@ int main(void) {
         cmocka_unit_test(chunks_of_other_sizes_are_good),
         cmocka_unit_test(an_index_of_two_members_is_read_and_checked),
         cmocka_unit_test(the_first_damaged_chunk_is_named_with_its_place),
+        cmocka_unit_test(the_place_of_the_last_chunk_ends_with_the_image),
         cmocka_unit_test(a_hash_that_lies_is_found_unless_the_check_is_quick),
         cmocka_unit_test(packed_bytes_that_lie_are_found_unless_the_check_is_quick),
         cmocka_unit_test(what_nothing_unpacks_is_unsupported_and_not_damaged),
