@@ -33,12 +33,18 @@
 
 static char work_path[PATH_BYTES];
 static char copy_path[PATH_BYTES];
+static char snapshot_path[PATH_BYTES];
+static char second_path[PATH_BYTES];
+static char restored_path[PATH_BYTES];
 
 /* ---- Saying and proving ---------------------------------------------------------------------- */
 
 static void remove_files(void) {
     (void)remove(work_path);
     (void)remove(copy_path);
+    (void)remove(snapshot_path);
+    (void)remove(second_path);
+    (void)remove(restored_path);
 }
 
 static void fail(const char *format, ...) {
@@ -149,6 +155,26 @@ static bool cut_behind_the_back(const char *path, uint64_t size) {
 #endif
     (void)fclose(file);
     return cut;
+}
+
+/* Turns over one bit of the file, and back if called again. */
+static void flip_a_bit(const char *path, uint64_t offset) {
+    FILE *file = open_file(path, "r+b");
+    int byte = EOF;
+    if (fseek(file, (long)offset, SEEK_SET) == 0) {
+        byte = fgetc(file);
+    }
+    prove(byte != EOF && fseek(file, (long)offset, SEEK_SET) == 0 &&
+              fputc(byte ^ 0x10, file) != EOF && fclose(file) == 0,
+          "the file can be damaged");
+}
+
+static bool exists(const char *path) {
+    FILE *file = fopen(path, "rb");
+    if (file) {
+        (void)fclose(file);
+    }
+    return file != NULL;
 }
 
 /* ---- The steps ------------------------------------------------------------------------------- */
@@ -285,6 +311,64 @@ static void copy(void) {
            km_strerror(KM_E_EXISTS));
 }
 
+static uint64_t snapshot_of(const char *path, const char *since, km_snapshot_report *report) {
+    km_map *map = NULL;
+    const km_snapshot_options options = {.since = since, .report = report};
+    must(km_open(&map, work_path, NULL), "map read-only");
+    double start = seconds();
+    must(km_snapshot(map, path, &options), "snapshot");
+    double took = ms_since(start);
+    printf("snapshot   %.1f MiB in %.1f MiB, durable, in %.1f ms (%.0f MiB/s)", mib(report->size),
+           mib(report->packed_size), took, mib(report->size) / took * 1000);
+    must(km_close(map), "close");
+    return report->packed_size;
+}
+
+static void snapshots(void) {
+    km_snapshot_report report = {0};
+    uint64_t size = snapshot_of(snapshot_path, NULL, &report);
+    printf("\n");
+    double start = seconds();
+    must(km_verify(snapshot_path, NULL), "verify");
+    printf("verify     every bit is as it was written: %.1f ms\n", ms_since(start));
+
+    flip_a_bit(snapshot_path, size / 2);
+    km_status status = km_verify(snapshot_path, NULL);
+    prove(status == KM_E_CORRUPT, "one wrong bit is found");
+    printf("damage     one bit turned over: %s:\n           \"%s\"\n", km_strerror(status),
+           km_error_message());
+    prove(km_restore(snapshot_path, restored_path, NULL) == KM_E_CORRUPT && !exists(restored_path),
+          "nothing is restored from a damaged snapshot");
+    flip_a_bit(snapshot_path, size / 2);
+
+    start = seconds();
+    must(km_restore(snapshot_path, restored_path, NULL), "restore");
+    double took = ms_since(start);
+    tally from = count_file(work_path);
+    tally to = count_file(restored_path);
+    prove(same(&from, &to), "the restored file is byte for byte the original");
+    printf("restore    the bit put right: restored, durable, in %.1f ms; byte for byte the same\n",
+           took);
+
+    flip_a_bit(work_path, from.bytes / 3);
+    (void)snapshot_of(second_path, snapshot_path, &report);
+    prove(report.reused_chunks > 0, "what has not changed is taken over");
+    printf("\n           one byte had changed: %" PRIu64 " of %" PRIu64
+           " chunks taken over as they were packed\n",
+           report.reused_chunks, report.chunks);
+
+    km_diff_report difference = {0};
+    const km_diff_options asking = {.report = &difference};
+    start = seconds();
+    must(km_diff(snapshot_path, second_path, &asking), "compare the snapshots");
+    printf("diff       the two snapshots: %" PRIu64 " range of %" PRIu64
+           " bytes differs, found in %.1f ms\n",
+           difference.ranges, difference.changed, ms_since(start));
+    prove(difference.ranges == 1 && difference.changed == difference.unit,
+          "they differ in the one page with that byte");
+    flip_a_bit(work_path, from.bytes / 3);
+}
+
 static void truncation(void) {
     char byte = 0;
     km_map *map = NULL;
@@ -316,11 +400,13 @@ int main(int argc, char **argv) {
         fail("usage: demo DIRECTORY [CANDIDATE...]");
     }
     int work = snprintf(work_path, sizeof work_path, "%s/real.bin", argv[1]);
-    int other = snprintf(copy_path, sizeof copy_path, "%s/copy.bin", argv[1]);
-    if (work < 0 || other < 0 || (size_t)work >= sizeof work_path ||
-        (size_t)other >= sizeof copy_path) {
+    int longest = snprintf(restored_path, sizeof restored_path, "%s/restored.bin", argv[1]);
+    if (work < 0 || longest < 0 || (size_t)longest >= sizeof restored_path) {
         fail("%s: too long", argv[1]);
     }
+    (void)snprintf(copy_path, sizeof copy_path, "%s/copy.bin", argv[1]);
+    (void)snprintf(snapshot_path, sizeof snapshot_path, "%s/first.gz", argv[1]);
+    (void)snprintf(second_path, sizeof second_path, "%s/second.gz", argv[1]);
     remove_files();
     if (atexit(remove_files) != 0) {
         fail("no memory");
@@ -342,6 +428,7 @@ int main(int argc, char **argv) {
     copy_on_write(&original);
     read_write();
     copy();
+    snapshots();
     truncation();
     printf("all of it true\n");
     return EXIT_SUCCESS;

@@ -17,8 +17,9 @@
 
 #define GIB ((uint64_t)1 << 30)
 
-static const char *const all_verbs[] = {"create", "info", "check",   "fits",  "resize", "flush",
-                                        "cat",    "copy", "segment", "watch", "ls"};
+static const char *const all_verbs[] = {
+    "create",  "info",   "check",   "fits", "resize", "flush",   "cat",   "copy", "snapshot",
+    "restore", "verify", "salvage", "diff", "log",    "segment", "watch", "ls"};
 #define ALL_VERBS (sizeof all_verbs / sizeof all_verbs[0])
 
 static void help_is_a_result_and_names_every_verb(void **state) {

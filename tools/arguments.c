@@ -34,6 +34,18 @@ static const struct option known[] = {
     {OPTION_TYPE_VERSION, NUMBER, "type-version", "N", "the version of that type (default 0)"},
     {OPTION_INTERVAL, NUMBER, "interval", "MS", "milliseconds between two looks (default 500)"},
     {OPTION_COUNT, NUMBER, "count", "N", "end after so many looks (default: never)"},
+    {OPTION_SINCE, TEXT, "since", "OLD", "take over from this snapshot what has not changed"},
+    {OPTION_COMPARE, NO_VALUE, "compare", NULL, "compare what looks unchanged byte by byte"},
+    {OPTION_LEVEL, NUMBER, "level", "N", "1 (fast, default) to 9 (small); 0: not compressed"},
+    {OPTION_CHUNK_SIZE, SIZE, "chunk-size", "N", "a power of two, 64k to 16M (default 256k)"},
+    {OPTION_THREADS, NUMBER, "threads", "N", "how many work (default: as many as processors)"},
+    {OPTION_NO_LOCK, NO_VALUE, "no-lock", NULL, "do not wait for writers who lock"},
+    {OPTION_TIMEOUT, NUMBER, "timeout", "SECONDS", "how long to wait for them (default: for ever)"},
+    {OPTION_NO_SYNC, NO_VALUE, "no-sync", NULL, "do not wait until it is on the disk"},
+    {OPTION_IN_PLACE, NO_VALUE, "in-place", NULL, "write only what differs, into the target"},
+    {OPTION_QUICK, NO_VALUE, "quick", NULL, "check the packed bytes' sums alone"},
+    {OPTION_PLAIN, NO_VALUE, "plain", NULL, "take a snapshot for the plain file that it is"},
+    {OPTION_UNIT, SIZE, "unit", "N", "compare in pieces of this size (default 4k)"},
     {OPTION_JSON, NO_VALUE, "json", NULL, "one JSON object instead of text"},
     {OPTION_HELP, NO_VALUE, "help", NULL, "this text"},
 };
@@ -64,6 +76,10 @@ static uint64_t *size_of(arguments *result, unsigned bit) {
         return &result->size;
     case OPTION_OFFSET:
         return &result->offset;
+    case OPTION_CHUNK_SIZE:
+        return &result->chunk_size;
+    case OPTION_UNIT:
+        return &result->unit;
     default:
         return &result->length;
     }
@@ -75,6 +91,12 @@ static uint32_t *number_of(arguments *result, unsigned bit) {
         return &result->type_version;
     case OPTION_INTERVAL:
         return &result->interval;
+    case OPTION_LEVEL:
+        return &result->level;
+    case OPTION_THREADS:
+        return &result->threads;
+    case OPTION_TIMEOUT:
+        return &result->timeout;
     default:
         return &result->count;
     }
@@ -88,6 +110,8 @@ static const char **text_of(arguments *result, unsigned bit) {
         return &result->from;
     case OPTION_HOLD:
         return &result->hold;
+    case OPTION_SINCE:
+        return &result->since;
     default:
         return &result->type;
     }

@@ -25,6 +25,18 @@
 #define OPTION_INTERVAL 0x4000u
 #define OPTION_COUNT 0x8000u
 #define OPTION_EVERYBODY 0x10000u
+#define OPTION_SINCE 0x20000u
+#define OPTION_LEVEL 0x40000u
+#define OPTION_THREADS 0x80000u
+#define OPTION_CHUNK_SIZE 0x100000u
+#define OPTION_COMPARE 0x200000u
+#define OPTION_NO_LOCK 0x400000u
+#define OPTION_NO_SYNC 0x800000u
+#define OPTION_IN_PLACE 0x1000000u
+#define OPTION_QUICK 0x2000000u
+#define OPTION_PLAIN 0x4000000u
+#define OPTION_UNIT 0x8000000u
+#define OPTION_TIMEOUT 0x10000000u
 #define OPTIONS_OF_ALL (OPTION_HELP | OPTION_JSON)
 
 #define OPERANDS_AT_MOST 2
@@ -34,13 +46,19 @@ typedef struct arguments {
     uint64_t size;
     uint64_t offset;
     uint64_t length;
+    uint64_t chunk_size;
+    uint64_t unit;
     uint32_t type_version;
-    uint32_t interval;   /* milliseconds */
-    uint32_t count;      /* looks */
+    uint32_t interval; /* milliseconds */
+    uint32_t count;    /* looks */
+    uint32_t level;
+    uint32_t threads;
+    uint32_t timeout;    /* seconds */
     const char *segment; /* of these, NULL: not given */
     const char *from;
     const char *hold;
     const char *type;
+    const char *since;
     const char *operands[OPERANDS_AT_MOST];
     int operand_count; /* may be larger: only the first are kept */
 } arguments;

@@ -16,9 +16,10 @@
 typedef struct verb {
     const char *name;
     const char *operands; /* as in the usage line: "SOURCE TARGET" */
-    int operand_count;    /* OPTION_SEGMENT stands for the first of them */
-    unsigned options;     /* OPTION_* it takes besides those that all take */
-    unsigned required;    /* those it cannot do without */
+    int operand_count;
+    int segment_operand; /* which of them, from 0, OPTION_SEGMENT stands for */
+    unsigned options;    /* OPTION_* it takes besides those that all take */
+    unsigned required;   /* those it cannot do without */
     const char *summary;
     const char *details; /* more for --help, whole lines */
     int (*run)(output *out, const arguments *given);
@@ -35,8 +36,17 @@ int verb_copy(output *out, const arguments *given);
 int verb_segment(output *out, const arguments *given);
 int verb_watch(output *out, const arguments *given);
 int verb_ls(output *out, const arguments *given);
+int verb_snapshot(output *out, const arguments *given);
+int verb_restore(output *out, const arguments *given);
+int verb_salvage(output *out, const arguments *given);
+int verb_verify(output *out, const arguments *given);
+int verb_diff(output *out, const arguments *given);
+int verb_log(output *out, const arguments *given);
 
 /* What info says with OPTION_SEGMENT (verb_segment.c). */
 int info_segment(output *out, const arguments *given);
+
+/* What info says of a snapshot (verb_verify.c). */
+int info_snapshot(output *out, const char *path);
 
 #endif /* TOOLS_COMMAND_H */

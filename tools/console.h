@@ -7,6 +7,7 @@
 #define TOOLS_CONSOLE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -50,6 +51,19 @@ typedef enum console_event {
 /* Waits so long, until interrupted, or, with `input`, until standard input, whatever it brings, has
  * ended. */
 console_event console_wait(uint64_t milliseconds, bool input);
+
+/*
+ * Reads up to `length` bytes of standard input, as they are, into `to`; *done 0: it has ended. The
+ * result is an errno, 0 if all went well, EINTR once console_interrupted.
+ */
+int console_read(void *to, size_t length, size_t *done);
+
+/* Called with the name of each entry of a directory that is no directory itself, in no order.
+ * false: no memory, or enough. */
+typedef bool (*console_entry)(const char *name, void *arg);
+
+/* The result is an errno; ENOMEM if `each` has said false. */
+int console_list(const char *directory, console_entry each, void *arg);
 
 /* The size of the terminal that standard output is. false: it is none, or none that can move its
  * cursor. */

@@ -3,6 +3,7 @@
  */
 #include "console.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,18 +22,15 @@ static volatile sig_atomic_t interrupted_by;
 static const char *volatile last_words;
 
 /* A file opened while one of these is closed would take its number, and the command's own output
- * would land in the user's data. Opened for reading only, writing to them stays an error. */
+ * would land in the user's data. Opened the wrong way round, using them stays an error. */
 static bool standard_streams_are_taken(void) {
-    for (;;) {
-        int lowest = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        if (lowest < 0) {
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++) {
+        const int mode = stream == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+        if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", mode | O_CLOEXEC) != stream) {
             return false;
         }
-        if (lowest > STDERR_FILENO) {
-            (void)close(lowest);
-            return true;
-        }
     }
+    return true;
 }
 
 char **console_start(char **argv) {
@@ -114,6 +113,58 @@ void console_catch_interrupt(void) {
 
 bool console_interrupted(void) {
     return interrupted_by != 0;
+}
+
+#define LOOK_UP_MS 100
+
+/* A read that is begun again after a signal would not see the interruption: so poll waits. It looks
+ * up now and then, since another thread may have been the one to be interrupted. */
+int console_read(void *to, size_t length, size_t *done) {
+    for (;;) {
+        struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+        const int ready = poll(&input, 1, LOOK_UP_MS);
+        if (interrupted_by != 0) {
+            return EINTR;
+        }
+        if (ready == 0 || (ready < 0 && errno == EINTR)) {
+            continue;
+        }
+        const ssize_t got = read(STDIN_FILENO, to, length);
+        if (got >= 0) {
+            *done = (size_t)got;
+            return 0;
+        }
+        if (errno != EINTR && errno != EAGAIN) {
+            return errno;
+        }
+    }
+}
+
+int console_list(const char *directory, console_entry each, void *arg) {
+    DIR *stream = opendir(directory);
+    if (!stream) {
+        return errno;
+    }
+    int error = 0;
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry =
+            readdir(stream); /* NOLINT(concurrency-mt-unsafe): one thread */
+        struct stat facts;
+        if (!entry) {
+            error = errno;
+            break;
+        }
+        if (fstatat(dirfd(stream), entry->d_name, &facts, 0) != 0 || !S_ISREG(facts.st_mode)) {
+            continue;
+        }
+        if (!each(entry->d_name, arg)) {
+            error = ENOMEM;
+            break;
+        }
+    }
+    (void)closedir(stream);
+    return error;
 }
 
 /* false: standard input has ended. */

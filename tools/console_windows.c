@@ -3,11 +3,14 @@
  */
 #include "console.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <io.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 #include <windows.h>
 
 #include <shellapi.h>
@@ -67,6 +70,7 @@ static char **words_in_utf8(void) {
 
 char **console_start(char **argv) {
     (void)argv;
+    (void)_setmode(_fileno(stdin), _O_BINARY);
     (void)_setmode(_fileno(stdout), _O_BINARY);
     (void)_setmode(_fileno(stderr), _O_BINARY);
     code_page_before = GetConsoleOutputCP();
@@ -74,6 +78,59 @@ char **console_start(char **argv) {
         (void)atexit(restore_code_page);
     }
     return words_in_utf8();
+}
+
+/* A read at the console is ended by Ctrl-C as if the input had. */
+int console_read(void *to, size_t length, size_t *done) {
+    const unsigned most = length < INT_MAX ? (unsigned)length : INT_MAX;
+    if (console_interrupted()) {
+        return EINTR;
+    }
+    const int got = _read(_fileno(stdin), to, most);
+    if (got < 0) {
+        return errno;
+    }
+    if (got == 0 && console_interrupted()) {
+        return EINTR;
+    }
+    *done = (size_t)got;
+    return 0;
+}
+
+static WCHAR *pattern_of(const char *directory) {
+    const int length = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, directory, -1, NULL, 0);
+    WCHAR *pattern = length > 0 ? malloc(((size_t)length + 2) * sizeof *pattern) : NULL;
+    if (pattern && MultiByteToWideChar(CP_UTF8, 0, directory, -1, pattern, length) > 0) {
+        wcscpy(pattern + length - 1, L"\\*");
+    }
+    return pattern;
+}
+
+int console_list(const char *directory, console_entry each, void *arg) {
+    char name[4 * MAX_PATH];
+    WIN32_FIND_DATAW found;
+    WCHAR *pattern = pattern_of(directory);
+    if (!pattern) {
+        return EINVAL;
+    }
+    HANDLE search = FindFirstFileW(pattern, &found);
+    free(pattern);
+    if (search == INVALID_HANDLE_VALUE) {
+        return GetLastError() == ERROR_ACCESS_DENIED ? EACCES : ENOENT;
+    }
+    int error = 0;
+    do {
+        if (found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) {
+            continue;
+        }
+        if (WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, sizeof name, NULL, NULL) >
+                0 &&
+            !each(name, arg)) {
+            error = ENOMEM;
+        }
+    } while (error == 0 && FindNextFileW(search, &found));
+    (void)FindClose(search);
+    return error;
 }
 
 unsigned console_columns(void) {

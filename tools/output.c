@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "command.h"
 
@@ -156,6 +157,23 @@ void json_findings(const char *name, uint32_t findings) {
     (void)fputs("]", stdout);
 }
 
+void json_list_begin(const char *name) {
+    printf(",\"%s\":[", name);
+}
+
+void json_item_begin(bool is_first, const char *name, const char *value) {
+    printf("%s{\"%s\":", is_first ? "" : ",", name);
+    quoted_to(stdout, value);
+}
+
+void json_item_end(void) {
+    (void)putchar('}');
+}
+
+void json_list_end(void) {
+    (void)putchar(']');
+}
+
 void json_end(void) {
     (void)fputs("}\n", stdout);
 }
@@ -185,6 +203,15 @@ const char *size_text(char text[SIZE_TEXT], uint64_t bytes) {
     }
     (void)snprintf(text, SIZE_TEXT, "%" PRIu64 " bytes (%.20s)", bytes,
                    size_rounded(rounded, bytes));
+    return text;
+}
+
+const char *time_text(char text[SIZE_TEXT], uint64_t since_1970_ns) {
+    const time_t seconds = (time_t)(since_1970_ns / 1000000000);
+    const struct tm *calendar = gmtime(&seconds); /* NOLINT(concurrency-mt-unsafe): one thread */
+    if (!calendar || strftime(text, SIZE_TEXT, "%Y-%m-%dT%H:%M:%SZ", calendar) == 0) {
+        text[0] = '\0';
+    }
     return text;
 }
 

@@ -38,6 +38,11 @@ void json_bool(const char *name, bool value);
 void json_text_or_null(const char *name, const char *value); /* NULL: null */
 void json_numbers(const char *name, const uint32_t *numbers, uint32_t count);
 void json_findings(const char *name, uint32_t findings);
+/* An array of objects: each begins with a text member; more follow by the functions above. */
+void json_list_begin(const char *name);
+void json_item_begin(bool is_first, const char *name, const char *value);
+void json_item_end(void);
+void json_list_end(void);
 void json_end(void);
 
 /* ---- Results as text ---- */
@@ -55,6 +60,8 @@ unsigned text_safe_width(const char *text);
 const char *size_text(char text[SIZE_TEXT], uint64_t bytes);
 /* "1.5 GiB" */
 const char *size_rounded(char text[SIZE_TEXT], uint64_t bytes);
+/* "2026-11-21T11:09:59Z", or "" if the calendar has no such day. */
+const char *time_text(char text[SIZE_TEXT], uint64_t since_1970_ns);
 
 /* false: what has been printed cannot be written, so that more would be in vain. */
 bool output_takes_more(output *out);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <keepmap.h>
+
 #include "console.h"
 #include "output.h"
 
@@ -19,6 +21,10 @@ void progress_start(progress *bar, const char *label, bool wanted) {
     console_catch_interrupt();
 }
 
+void progress_none(progress *bar) {
+    *bar = (progress){.label = ""};
+}
+
 /* One write for the whole line, so that nothing gets between; blanks cover what was longer. */
 static void draw(progress *bar, const char *line) {
     char text[LINE_AT_MOST * 2];
@@ -28,6 +34,16 @@ static void draw(progress *bar, const char *line) {
     (void)fputs(text, stderr);
     (void)fflush(stderr);
     bar->shown = length;
+}
+
+static void draw_done(progress *bar, uint64_t done) {
+    char line[LINE_AT_MOST];
+    char text[SIZE_TEXT];
+    int length = snprintf(line, sizeof line, "%s  %.20s", bar->label, size_rounded(text, done));
+    if (length > 0 && (unsigned)length >= bar->columns) {
+        line[bar->columns - 1] = '\0';
+    }
+    draw(bar, line);
 }
 
 static void draw_state(progress *bar, uint64_t done, uint64_t total) {
@@ -61,7 +77,11 @@ bool progress_step(uint64_t done, uint64_t total, void *arg) {
     progress *bar = arg;
     uint64_t now = console_milliseconds();
     if (bar->columns && (bar->shown == 0 || now - bar->drawn >= REDRAW_MS)) {
-        draw_state(bar, done, total);
+        if (total == KM_SIZE_UNKNOWN) {
+            draw_done(bar, done);
+        } else {
+            draw_state(bar, done, total);
+        }
         bar->drawn = now;
     }
     return !console_interrupted();

@@ -17,7 +17,11 @@ typedef struct progress {
 /* From here on Ctrl-C is noted. The bar is shown only on a terminal, and only if `wanted`. */
 void progress_start(progress *bar, const char *label, bool wanted);
 
-/* A km_progress_function; `arg` is the progress. */
+/* Nothing is shown, and Ctrl-C ends the process at once: for work that leaves nothing behind. */
+void progress_none(progress *bar);
+
+/* A km_progress_function; `arg` is the progress. Of an unknown total there is no bar, but how much
+ * is done. */
 bool progress_step(uint64_t done, uint64_t total, void *arg);
 
 /* Takes the bar away. */

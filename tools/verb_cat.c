@@ -79,15 +79,35 @@ static void write_hex(const unsigned char *bytes, size_t length, uint64_t offset
     }
 }
 
-/* The file's size, and whether the range asked for lies in it. KM_OK: *length is its length. */
-static km_status measure(const char *path, const arguments *given, uint64_t *length,
-                         uint64_t *size) {
+/* How what is to be written is opened, and measured: a file, or what a snapshot holds. */
+typedef km_status (*opener)(km_map **map, const char *path, const km_options *options);
+
+static km_status measure_snapshot(const char *path, uint64_t *size) {
+    km_snapshot_facts facts = {0};
+    km_status status = km_inspect(path, &facts);
+    if (status == KM_OK) {
+        *size = facts.size;
+    }
+    return status;
+}
+
+static km_status measure_file(const char *path, uint64_t *size) {
     km_size_report report = {.actual = KM_SIZE_UNKNOWN};
     km_status status = km_check_file(path, KM_SIZE_UNKNOWN, &report);
     if (report.actual == KM_SIZE_UNKNOWN) {
-        return status; /* any verdict about space is none of ours */
+        return status;
     }
     *size = report.actual;
+    return KM_OK; /* any verdict about space is none of ours */
+}
+
+/* The file's size, and whether the range asked for lies in it. KM_OK: *length is its length. */
+static km_status measure(const char *path, const arguments *given, bool snapshot, uint64_t *length,
+                         uint64_t *size) {
+    km_status status = snapshot ? measure_snapshot(path, size) : measure_file(path, size);
+    if (status != KM_OK) {
+        return status;
+    }
     if (given->offset > *size) {
         return KM_E_TRUNCATED;
     }
@@ -111,8 +131,8 @@ static km_status write_window(output *out, const km_map *window, uint64_t offset
     return KM_OK;
 }
 
-static km_status write_range(output *out, const char *path, uint64_t offset, uint64_t length,
-                             chunk_writer write) {
+static km_status write_range(output *out, const char *path, opener open, uint64_t offset,
+                             uint64_t length, chunk_writer write) {
     static unsigned char chunk[CHUNK_BYTES];
     hex_lines lines = {.any = false};
     km_options options = {.offset = offset,
@@ -121,7 +141,7 @@ static km_status write_range(output *out, const char *path, uint64_t offset, uin
     km_map *map = NULL;
     km_map *window = NULL;
 
-    km_status status = km_open(&map, path, &options);
+    km_status status = open(&map, path, &options);
     if (status != KM_OK) {
         return status;
     }
@@ -148,7 +168,8 @@ int verb_cat(output *out, const arguments *given) {
     uint64_t length = 0;
     uint64_t size = KM_SIZE_UNKNOWN;
 
-    km_status status = measure(path, given, &length, &size);
+    const bool snapshot = !(given->given & OPTION_PLAIN) && km_is_snapshot(path);
+    km_status status = measure(path, given, snapshot, &length, &size);
     if (status != KM_OK && size != KM_SIZE_UNKNOWN) {
         return output_failed(out, status,
                              "\"%s\" has %" PRIu64 " bytes: too few for %" PRIu64
@@ -171,7 +192,8 @@ int verb_cat(output *out, const arguments *given) {
         write = write_hex;
     }
     if (length > 0) { /* to the library, a length of 0 means to the end */
-        status = write_range(out, path, given->offset, length, write);
+        status = write_range(out, path, snapshot ? km_open_snapshot : km_open, given->offset,
+                             length, write);
     }
     if (status != KM_OK) {
         return output_refused(out, status);

@@ -5,10 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "command.h"
-#include "console.h"
+#include "holding.h"
 #include "progress.h"
 
 #define CHUNK_BYTES ((uint64_t)16 << 20)
@@ -57,30 +56,6 @@ static int refuse(output *out, km_status status, const filling *from) {
     return output_refused(out, status);
 }
 
-static bool seconds_read(const char *text, uint64_t *milliseconds) {
-    uint32_t seconds = 0;
-    if (!number_read(text, &seconds)) {
-        return false;
-    }
-    *milliseconds = (uint64_t)seconds * 1000;
-    return true;
-}
-
-static void say_ready(const output *out, const km_map *map, const arguments *given) {
-    char text[SIZE_TEXT];
-    if (out->json) {
-        json_begin(out);
-        json_text("segment", km_path(map));
-        json_bool("machine_wide", given->given & OPTION_MACHINE_WIDE);
-        json_bytes("size", km_size(map));
-        json_end();
-        return;
-    }
-    (void)fputs("ready: ", stdout);
-    text_safe(km_path(map));
-    printf(", %s\n", size_text(text, km_size(map)));
-}
-
 /* The size that the segment is to have. EXIT_FINE, or the failure's exit status. */
 static int choose_size(output *out, const arguments *given, const filling *from, uint64_t *size) {
     char text[SIZE_TEXT];
@@ -127,43 +102,27 @@ static int make_segment(output *out, const arguments *given, filling *from, km_m
 }
 
 int verb_segment(output *out, const arguments *given) {
-    const bool input = given->hold && strcmp(given->hold, "input") == 0;
-    uint64_t hold = CONSOLE_FOREVER;
+    holding hold;
     filling from = {.path = given->from};
     km_map *map = NULL;
     if (!(given->given & (OPTION_FROM | OPTION_SIZE))) {
         return output_misused(out, "segment needs --size or --from");
     }
-    if (given->hold && !input && !seconds_read(given->hold, &hold)) {
-        return output_misused(out, "--hold %.200s: neither a number of seconds nor \"input\"",
-                              given->hold);
+    if (!holding_read(out, given, &hold)) {
+        return EXIT_MISUSE;
     }
     progress_start(&from.bar, "filling", given->from && !out->json);
     int exit_status = make_segment(out, given, &from, &map);
     progress_end(&from.bar);
     (void)km_close(from.file);
     if (exit_status == EXIT_FINE) {
-        say_ready(out, map, given);
-        exit_status = output_end(out, EXIT_FINE);
-    }
-    if (exit_status == EXIT_FINE) {
-        (void)console_wait(hold, input);
+        exit_status = holding_wait(out, map, given, &hold);
     }
     (void)km_close(map);
     return exit_status;
 }
 
 /* ---- info --segment -------------------------------------------------------------------------- */
-
-/* "2026-11-21T11:09:59Z", or "" if the calendar has no such day. */
-static const char *time_text(char text[SIZE_TEXT], uint64_t since_1970_ns) {
-    const time_t seconds = (time_t)(since_1970_ns / 1000000000);
-    const struct tm *calendar = gmtime(&seconds);
-    if (!calendar || strftime(text, SIZE_TEXT, "%Y-%m-%dT%H:%M:%SZ", calendar) == 0) {
-        text[0] = '\0';
-    }
-    return text;
-}
 
 static void print_info(const arguments *given, const km_segment_facts *facts,
                        const km_size_report *report) {

@@ -44,6 +44,9 @@ int verb_info(output *out, const arguments *given) {
         return output_misused(out, "--machine-wide needs --segment: see keepmap info --help");
     }
     const char *path = given->operands[0];
+    if (!(given->given & OPTION_PLAIN) && km_is_snapshot(path)) {
+        return info_snapshot(out, path);
+    }
     km_size_report report = NOT_FILLED;
     km_status status = km_check_file(path, KM_SIZE_UNKNOWN, &report);
     if (!is_filled(&report)) {

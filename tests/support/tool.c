@@ -46,6 +46,11 @@ char *tool_load(const char *path, size_t *size) {
 }
 
 const tool_result *tool_run_to(const char *out_path, const char *const *words) {
+    return tool_run_through(NULL, out_path, words);
+}
+
+const tool_result *tool_run_through(const char *in_path, const char *out_path,
+                                    const char *const *words) {
     static tool_result result;
     const char *all[WORDS_AT_MOST + 2] = {tool_path()};
     size_t count = 1;
@@ -57,7 +62,7 @@ const tool_result *tool_run_to(const char *out_path, const char *const *words) {
     free(result.err);
     result = (tool_result){0};
 
-    result.exit_status = tool_spawn(all, out_path ? out_path : "tool.out", "tool.err");
+    result.exit_status = tool_spawn(all, in_path, out_path ? out_path : "tool.out", "tool.err");
     if (result.exit_status < 0) {
         fail_msg("%s cannot be run", all[0]);
     }

@@ -24,6 +24,10 @@ typedef struct tool_result {
  */
 const tool_result *tool_run_to(const char *out_path, const char *const *words);
 
+/* The same with the file `in_path` as standard input; NULL: an empty one. */
+const tool_result *tool_run_through(const char *in_path, const char *out_path,
+                                    const char *const *words);
+
 #define TOOL_WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define TOOL(...) tool_run_to(NULL, TOOL_WORDS(__VA_ARGS__))
 
@@ -49,8 +53,9 @@ const char *tool_path(void);
 
 /*
  * What tool.c needs of the system, in tool_posix.c and tool_windows.c: runs `words` with standard
- * output and error going to these files. -1: it cannot be run.
+ * input coming from (NULL: empty), and output and error going to these files. -1: it cannot be run.
  */
-int tool_spawn(const char *const *words, const char *out_path, const char *err_path);
+int tool_spawn(const char *const *words, const char *in_path, const char *out_path,
+               const char *err_path);
 
 #endif /* TESTS_TOOL_H */

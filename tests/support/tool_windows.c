@@ -40,7 +40,8 @@ static HANDLE open_stream(const char *path, DWORD access, DWORD disposition) {
                        FILE_ATTRIBUTE_NORMAL, NULL);
 }
 
-int tool_spawn(const char *const *words, const char *out_path, const char *err_path) {
+int tool_spawn(const char *const *words, const char *in_path, const char *out_path,
+               const char *err_path) {
     static char line[LINE_CHARACTERS];
     static WCHAR wide[LINE_CHARACTERS];
     if (!quote(line, sizeof line, words) ||
@@ -48,12 +49,13 @@ int tool_spawn(const char *const *words, const char *out_path, const char *err_p
         return -1;
     }
     STARTUPINFOW start = {.cb = sizeof start, .dwFlags = STARTF_USESTDHANDLES};
-    start.hStdInput = open_stream("NUL", GENERIC_READ, OPEN_EXISTING);
+    start.hStdInput = open_stream(in_path ? in_path : "NUL", GENERIC_READ, OPEN_EXISTING);
     start.hStdOutput = open_stream(out_path, GENERIC_WRITE, CREATE_ALWAYS);
     start.hStdError = open_stream(err_path, GENERIC_WRITE, CREATE_ALWAYS);
     PROCESS_INFORMATION process;
     DWORD status = 0;
-    bool ran = start.hStdOutput != INVALID_HANDLE_VALUE &&
+    bool ran = start.hStdInput != INVALID_HANDLE_VALUE &&
+               start.hStdOutput != INVALID_HANDLE_VALUE &&
                start.hStdError != INVALID_HANDLE_VALUE &&
                CreateProcessW(NULL, wide, NULL, NULL, TRUE, 0, NULL, NULL, &start, &process);
     if (ran) {

@@ -1,0 +1,225 @@
+/*
+ * verb_log.c - the verb log: the snapshots in a folder, in the order in which they were made.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "console.h"
+#include "progress.h"
+
+/* One snapshot; those of which not even the facts can be read are listed too, at the end. */
+typedef struct logged {
+    char *name;
+    char *path;
+    km_status status;
+    char *sentence; /* if it is not KM_OK */
+    km_snapshot_facts facts;
+    bool compared; /* with the one before */
+    uint64_t changed;
+} logged;
+
+typedef struct log_list {
+    const char *directory;
+    logged *entries;
+    size_t count;
+    size_t room;
+} log_list;
+
+static char *path_of(const char *directory, const char *name) {
+    const size_t length = strlen(directory);
+    const bool ends = length > 0 && directory[length - 1] == '/';
+    const size_t size = length + strlen(name) + 2;
+    char *path = malloc(size);
+    if (path) {
+        (void)snprintf(path, size, "%s%s%s", directory, ends ? "" : "/", name);
+    }
+    return path;
+}
+
+static char *copy_of(const char *text) {
+    const size_t size = strlen(text) + 1;
+    char *copy = malloc(size);
+    return copy ? memcpy(copy, text, size) : NULL;
+}
+
+static bool make_room(log_list *list) {
+    if (list->count < list->room) {
+        return true;
+    }
+    const size_t room = list->room ? list->room * 2 : 32;
+    logged *entries = realloc(list->entries, room * sizeof *entries);
+    if (!entries) {
+        return false;
+    }
+    list->entries = entries;
+    list->room = room;
+    return true;
+}
+
+/* A console_entry; what does not begin as a snapshot is passed over. */
+static bool add(const char *name, void *arg) {
+    log_list *list = arg;
+    char *path = path_of(list->directory, name);
+    if (!path) {
+        return false;
+    }
+    if (!km_is_snapshot(path)) {
+        free(path);
+        return true;
+    }
+    if (!make_room(list)) {
+        free(path);
+        return false;
+    }
+    logged *entry = &list->entries[list->count];
+    *entry = (logged){.path = path, .name = copy_of(name)};
+    list->count++;
+    if (!entry->name) {
+        return false;
+    }
+    entry->status = km_inspect(path, &entry->facts);
+    if (entry->status != KM_OK) {
+        entry->sentence = copy_of(km_error_message());
+        return entry->sentence != NULL;
+    }
+    return true;
+}
+
+static void free_list(log_list *list) {
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->entries[i].name);
+        free(list->entries[i].path);
+        free(list->entries[i].sentence);
+    }
+    free(list->entries);
+}
+
+static int by_time(const void *one, const void *other) {
+    const logged *a = one;
+    const logged *b = other;
+    if ((a->status == KM_OK) != (b->status == KM_OK)) {
+        return a->status == KM_OK ? -1 : 1;
+    }
+    if (a->status == KM_OK && a->facts.made_ns != b->facts.made_ns) {
+        return a->facts.made_ns < b->facts.made_ns ? -1 : 1;
+    }
+    return strcmp(a->name, b->name);
+}
+
+/* A diff by chunks; of snapshots made since one another it unpacks nothing. KM_E_CANCELLED ends. */
+static km_status compare(const logged *before, logged *entry, progress *bar) {
+    km_diff_report report = {0};
+    const km_diff_options options = {
+        .flags = KM_DIFF_CHUNKS, .progress = progress_step, .progress_arg = bar, .report = &report};
+    const km_status status = km_diff(before->path, entry->path, &options);
+    if (status == KM_OK) {
+        entry->compared = true;
+        entry->changed =
+            report.changed + (report.b_size > report.a_size ? report.b_size - report.a_size
+                                                            : report.a_size - report.b_size);
+    }
+    return status;
+}
+
+static bool compare_all(log_list *list, bool shown) {
+    km_status status = KM_OK;
+    progress bar;
+    progress_start(&bar, "comparing", shown);
+    for (size_t i = 1; i < list->count && list->entries[i].status == KM_OK; i++) {
+        status = compare(&list->entries[i - 1], &list->entries[i], &bar);
+        if (status == KM_E_CANCELLED) {
+            break;
+        }
+    }
+    progress_end(&bar);
+    return status != KM_E_CANCELLED;
+}
+
+/* "2.69"; of an empty image there is none. */
+static const char *ratio_text(char text[SIZE_TEXT], const km_snapshot_facts *facts) {
+    if (facts->size == 0 || facts->packed_size == 0) {
+        return "-";
+    }
+    (void)snprintf(text, SIZE_TEXT, "%.2f", (double)facts->size / (double)facts->packed_size);
+    return text;
+}
+
+static void print_list(const log_list *list) {
+    char made[SIZE_TEXT];
+    char size[SIZE_TEXT];
+    char packed[SIZE_TEXT];
+    char changed[SIZE_TEXT];
+    char ratio[SIZE_TEXT];
+    if (list->count > 0) {
+        printf("%-20s  %10s  %10s  %6s  %10s  %s\n", "MADE", "SIZE", "PACKED", "RATIO", "CHANGED",
+               "NAME");
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        const logged *entry = &list->entries[i];
+        if (entry->status != KM_OK) {
+            printf("%-20s  %10s  %10s  %6s  %10s  ", "?", "?", "?", "?", "?");
+            text_safe(entry->name);
+            (void)fputs(": ", stdout);
+            text_safe(entry->sentence);
+            (void)putchar('\n');
+            continue;
+        }
+        printf("%-20s  %10s  %10s  %6s  %10s  ", time_text(made, entry->facts.made_ns),
+               size_rounded(size, entry->facts.size),
+               size_rounded(packed, entry->facts.packed_size), ratio_text(ratio, &entry->facts),
+               entry->compared ? size_rounded(changed, entry->changed) : "-");
+        text_safe(entry->name);
+        (void)putchar('\n');
+    }
+}
+
+static void print_json(const output *out, const log_list *list) {
+    json_begin(out);
+    json_text("directory", list->directory);
+    json_list_begin("snapshots");
+    for (size_t i = 0; i < list->count; i++) {
+        const logged *entry = &list->entries[i];
+        const bool known = entry->status == KM_OK;
+        json_item_begin(i == 0, "name", entry->name);
+        json_text("status", km_strerror(entry->status));
+        json_text_or_null("message", entry->sentence);
+        json_bytes("made_ns", known ? entry->facts.made_ns : KM_SIZE_UNKNOWN);
+        json_bytes("size", known ? entry->facts.size : KM_SIZE_UNKNOWN);
+        json_bytes("packed_size", known ? entry->facts.packed_size : KM_SIZE_UNKNOWN);
+        json_bytes("changed", entry->compared ? entry->changed : KM_SIZE_UNKNOWN);
+        json_item_end();
+    }
+    json_list_end();
+    json_end();
+}
+
+int verb_log(output *out, const arguments *given) {
+    log_list list = {.directory = given->operands[0]};
+    const int error = console_list(list.directory, add, &list);
+    if (error != 0) {
+        free_list(&list);
+        return output_failed(out,
+                             error == ENOENT   ? KM_E_NOT_FOUND
+                             : error == EACCES ? KM_E_ACCESS
+                             : error == ENOMEM ? KM_E_NO_MEMORY
+                                               : KM_E_IO,
+                             "cannot list \"%s\": %s", given->operands[0], strerror(error));
+    }
+    if (list.count > 0) {
+        qsort(list.entries, list.count, sizeof *list.entries, by_time);
+    }
+    int exit_status = EXIT_FINE;
+    if (!compare_all(&list, !out->json)) {
+        exit_status = output_refused(out, KM_E_CANCELLED);
+    } else if (out->json) {
+        print_json(out, &list);
+    } else {
+        print_list(&list);
+    }
+    free_list(&list);
+    return exit_status == EXIT_FINE ? output_end(out, EXIT_FINE) : exit_status;
+}
