@@ -431,6 +431,26 @@ static void a_child_has_not_got_the_memory_and_may_free_it(void **state) {
     free(from);
 }
 
+static void a_child_fills_nothing_ahead_for_its_parent(void **state) {
+    (void)state;
+    need_userfaultfd();
+    source *from = good_source();
+    km_lazy_memory *memory = NULL;
+    const volatile unsigned char *bytes = make(4 * CHUNK, false, from, &memory);
+    assert_int_equal(bytes[0], byte_at(0));
+    const pid_t child = fork();
+    if (child == 0) {
+        const bool any =
+            km_platform_lazy_fill(memory, 0, 1) || km_platform_lazy_fill(memory, 2 * CHUNK, 1);
+        _exit(any || total_calls(from) != 1 ? 1 : 0);
+    }
+    assert_int_equal(end_of_child(child), 0);
+    assert_int_equal(bytes[2 * CHUNK], byte_at(2 * CHUNK));
+    assert_int_equal(from->calls[2], 1);
+    km_platform_lazy_free(memory);
+    free(from);
+}
+
 static void a_plain_user_has_it_too(void **state) {
     (void)state;
     if (geteuid() != 0) {
@@ -513,6 +533,7 @@ int main(void) {
         cmocka_unit_test(discarding_a_damaged_chunk_does_not_mend_it),
         cmocka_unit_test(a_store_to_read_only_memory_raises_a_signal),
         cmocka_unit_test(a_child_has_not_got_the_memory_and_may_free_it),
+        cmocka_unit_test(a_child_fills_nothing_ahead_for_its_parent),
         cmocka_unit_test(a_plain_user_has_it_too),
         cmocka_unit_test(what_makes_no_sense_is_refused_and_nothing_is_touched),
         cmocka_unit_test(nothing_is_left_behind),
