@@ -29,9 +29,9 @@
  * the defaults. An unknown flag is KM_E_INVALID.
  *
  * Threads. Different maps are independent. On one map, your loads and stores may run beside
- * km_flush, km_lock, km_unlock, km_advise, km_read, km_write, km_check, km_window and km_copy, from
- * any threads. km_resize and km_close need that nobody uses the map or its memory meanwhile: not
- * another call, not a load. Windows are maps of their own in this respect.
+ * km_flush, km_lock, km_unlock, km_advise, km_read, km_write, km_check, km_window, km_copy and
+ * km_snapshot, from any threads. km_resize and km_close need that nobody uses the map or its memory
+ * meanwhile: not another call, not a load. Windows are maps of their own in this respect.
  *
  * Signals. keepmap installs no signal handler; SIGXFSZ and SIGPIPE are kept from a thread only
  * while a call of it writes, and the error is reported instead. A load from a map whose file was
@@ -544,8 +544,8 @@ typedef struct km_snapshot_report {
     uint64_t packed_size;   /* bytes of the snapshot */
     uint64_t chunks;        /* of which: */
     uint64_t zero_chunks;   /* all zeros */
-    uint64_t reused_chunks; /* taken over, packed, from `since` */
-    uint64_t unread_chunks; /* of those, known to be unchanged without being read */
+    uint64_t reused_chunks; /* others, taken over, packed, from `since` */
+    uint64_t unread_chunks; /* of either, known to be unchanged without being read */
 } km_snapshot_report;
 
 typedef struct km_snapshot_options {
@@ -592,8 +592,9 @@ typedef struct km_snapshot_options {
  * means than this map, which the sharing mode does not stop, are not noticed, nor are those that a
  * child made by fork makes through it.
  *
- * Streams. With map NULL the image is what options.read gives, to its end. with path NULL the
- * snapshot goes to options.write in order, without seeking.
+ * Streams. With map NULL the image is what options.read gives, to its end. With path NULL the
+ * snapshot goes to options.write in order, without seeking; there is nothing to replace or to sync
+ * then (KM_E_INVALID).
  *
  * Errors: those of km_copy and km_lock; KM_E_CORRUPT (`since` is damaged, named), KM_E_MISMATCH,
  * KM_E_TRUNCATED (the file was cut short), KM_E_CANCELLED, KM_E_INVALID (also: KM_SNAPSHOT_TRACK or
@@ -801,10 +802,10 @@ typedef struct km_diff_options {
 } km_diff_options;
 
 /*
- * Where two images differ: each a plain file or a snapshot. Two snapshots of which one was made
- * since the other, or both since a third, are compared by the hashes of their chunks, and only
- * those that differ are unpacked. KM_OK also if they differ: look at the report, or at what was
- * told.
+ * Where two images differ: each a plain file or a snapshot. Chunks of a snapshot whose hashes tell
+ * that they are the same (as a file's, or as those of a snapshot that was made since it, or that it
+ * was made since, or both since a third) are not read at all, so damage in them is not found: that
+ * is km_verify's business. KM_OK also if they differ: look at the report, or at what was told.
  */
 KM_API KM_MUST_CHECK km_status km_diff(const char *a, const char *b,
                                        const km_diff_options *options);

@@ -40,7 +40,7 @@ struct km_append {
     bool stop;
 };
 
-DWORD km_append_begin(km_append **append, const km_io *io, HANDLE file) {
+DWORD km_append_begin(km_append **append, const km_io *io, HANDLE file, bool bypass) {
     km_append *made = calloc(1, sizeof *made);
     uint8_t *memory = malloc(PIECES * PIECE_SIZE + ALIGNMENT);
     if (made == NULL || memory == NULL) {
@@ -50,6 +50,7 @@ DWORD km_append_begin(km_append **append, const km_io *io, HANDLE file) {
     }
     made->io = io;
     made->file = file;
+    made->tried_bypass = !bypass;
     made->memory = memory;
     const size_t lead = ALIGNMENT - (uintptr_t)memory % ALIGNMENT;
     for (unsigned i = 0; i < PIECES; i++) {
@@ -61,7 +62,7 @@ DWORD km_append_begin(km_append **append, const km_io *io, HANDLE file) {
 
 /* ---- Writing ------------------------------------------------------------------------------- */
 
-static void bypass(km_append *append, bool wanted) {
+static void set_bypass(km_append *append, bool wanted) {
     if (append->bypassing != wanted) {
         append->bypassing =
             km_platform_bypass_cache(append->file, wanted) == ERROR_SUCCESS && wanted;
@@ -72,11 +73,11 @@ static void bypass(km_append *append, bool wanted) {
 static DWORD write_piece(km_append *append, const uint8_t *piece, uint64_t at) {
     if (!append->tried_bypass) {
         append->tried_bypass = true;
-        bypass(append, true);
+        set_bypass(append, true);
     }
     DWORD error = append->io->write_at(append->file, at, piece, (uint32_t)PIECE_SIZE);
     if (error == ERROR_INVALID_PARAMETER && append->bypassing) {
-        bypass(append, false); /* this file system wants it otherwise than all others */
+        set_bypass(append, false); /* this file system wants it otherwise than all others */
         error = append->io->write_at(append->file, at, piece, (uint32_t)PIECE_SIZE);
     }
     return error;
@@ -188,7 +189,7 @@ DWORD km_append_give(km_append *append, const void *bytes, size_t length) {
 
 DWORD km_append_end(km_append *append) {
     end_thread(append);
-    bypass(append, false); /* what is left is no whole piece */
+    set_bypass(append, false); /* what is left is no whole piece */
     if (append->error == ERROR_SUCCESS && append->filled > 0) {
         append->error =
             append->io->write_at(append->file, append->offset, append->pieces[append->filling],
@@ -213,7 +214,7 @@ void km_append_free(km_append *append) {
         km_platform_monitor_leave(append->monitor);
     }
     end_thread(append);
-    bypass(append, false);
+    set_bypass(append, false);
     km_platform_monitor_free(append->monitor);
     free(append->memory);
     free(append);

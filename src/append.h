@@ -1,10 +1,11 @@
 /*
  * append.h - bytes appended to a new file in order, and fast: gathered in large pieces, which a
- * thread of its own writes while more come, past the system's cache where it lets us.
+ * thread of its own writes while more come; past the system's cache, where it lets us, if asked.
  *
  * What is written once, synced and not read soon has nothing to do in the cache: going through it
- * costs a copy, and takes the place of what is in use. Little is written at the end, in the
- * caller's thread, as ever; so is everything where there are no threads.
+ * costs a copy, and takes the place of what is in use. What is not synced is faster through it.
+ * Little is written at the end, in the caller's thread, as ever; so is everything where there are
+ * no threads.
  *
  * All calls come from one thread at a time. A Win32 error code, ERROR_SUCCESS when it worked; that
  * of a write may be told by a later call. After an error nothing more is written.
@@ -12,6 +13,7 @@
 #ifndef KM_APPEND_H
 #define KM_APPEND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,8 +23,11 @@
 
 typedef struct km_append km_append;
 
-/* To `file`, which is empty and the caller's, and which nobody else writes to meanwhile. */
-DWORD km_append_begin(km_append **append, const km_io *io, HANDLE file);
+/*
+ * To `file`, which is empty and the caller's, and which nobody else writes to meanwhile. `bypass`:
+ * it will be synced at the end, so that the cache would only cost a copy more.
+ */
+DWORD km_append_begin(km_append **append, const km_io *io, HANDLE file, bool bypass);
 
 DWORD km_append_give(km_append *append, const void *bytes, size_t length);
 

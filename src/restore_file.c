@@ -99,7 +99,9 @@ static km_status fill(target *to, km_restore_job *job) {
     const bool size_is_sure = job->source->reader != NULL;
     km_status status = size_is_sure ? set_size(to, job->length) : KM_OK;
     if (status == KM_OK) {
-        job->sink = (km_restore_sink){.put = put, .arg = to};
+        /* In order: of two threads that write to one file, one waits for the other in the kernel.
+         */
+        job->sink = (km_restore_sink){.put = put, .arg = to, .in_order = true};
         status = km_restore_run(job, &size);
     }
     return status == KM_OK && !size_is_sure ? set_size(to, size) : status;

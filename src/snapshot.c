@@ -210,12 +210,16 @@ static km_status begin_source(snapshot_job *job) {
     return status == KM_OK ? km_source_describe(&job->source, &job->facts) : status;
 }
 
+static bool is_durable(const snapshot_job *job) {
+    return (job->options.flags & KM_SNAPSHOT_NO_SYNC) == 0;
+}
+
 static km_status begin_sink(snapshot_job *job) {
     const uint64_t total = km_source_total(&job->source);
     const uint64_t chunks =
         total == KM_SIZE_UNKNOWN ? 0 : km_format_chunks(total, job->facts.chunk_shift);
     return job->path != NULL
-               ? km_sink_to_draft(&job->sink, &job->draft, chunks)
+               ? km_sink_to_draft(&job->sink, &job->draft, is_durable(job), chunks)
                : km_sink_to_stream(&job->sink, job->options.write, job->options.write_arg, chunks);
 }
 
@@ -245,8 +249,7 @@ static km_status publish(snapshot_job *job) {
     km_reader_close(job->since); /* the target may be this very file, and has to be free then */
     job->since = NULL;
     return status == KM_OK && job->path != NULL
-               ? km_draft_publish(&job->draft, (job->options.flags & KM_SNAPSHOT_NO_SYNC) == 0,
-                                  NULL)
+               ? km_draft_publish(&job->draft, is_durable(job), NULL)
                : status;
 }
 

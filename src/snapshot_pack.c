@@ -272,8 +272,9 @@ static km_status finish(void *arg, uint64_t chunk, unsigned index) {
     km_status status = km_sink_member(job->plan->sink, &slot->entry, slot->member,
                                       km_format_head_size(chunk) + slot->entry.packed_length);
     if (status == KM_OK) {
-        job->counts.zero_chunks += (slot->entry.flags & KM_CHUNK_ZEROS) != 0;
-        job->counts.reused_chunks += slot->reused;
+        const bool zeros = (slot->entry.flags & KM_CHUNK_ZEROS) != 0;
+        job->counts.zero_chunks += zeros;
+        job->counts.reused_chunks += slot->reused && !zeros;
         job->counts.unread_chunks += slot->unread;
         atomic_fetch_add(&job->done, slot->raw_length);
     }

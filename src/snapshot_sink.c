@@ -41,7 +41,7 @@ static km_status make_room(km_sink *sink, uint64_t chunks) {
 static km_status make_way(km_sink *sink) {
     DWORD error = ERROR_SUCCESS;
     if (sink->draft != NULL) {
-        error = km_append_begin(&sink->append, sink->draft->io, sink->draft->file);
+        error = km_append_begin(&sink->append, sink->draft->io, sink->draft->file, sink->durable);
     } else {
         sink->gathered = malloc(GATHER_SIZE);
     }
@@ -64,8 +64,8 @@ static km_status begin(km_sink *sink, const km_sink *as, uint64_t chunks) {
     return KM_OK;
 }
 
-km_status km_sink_to_draft(km_sink *sink, const km_draft *draft, uint64_t chunks) {
-    return begin(sink, &(km_sink){.draft = draft}, chunks);
+km_status km_sink_to_draft(km_sink *sink, const km_draft *draft, bool durable, uint64_t chunks) {
+    return begin(sink, &(km_sink){.draft = draft, .durable = durable}, chunks);
 }
 
 km_status km_sink_to_stream(km_sink *sink, km_write_function write, void *arg, uint64_t chunks) {

@@ -8,6 +8,7 @@
 #ifndef KM_SNAPSHOT_SINK_H
 #define KM_SNAPSHOT_SINK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,13 +27,14 @@ typedef struct km_sink {
     uint64_t chunks;   /* that have come */
     uint8_t *entries;  /* as the index has them */
     uint64_t room;     /* for so many entries */
+    bool durable;      /* the draft will be synced */
     km_append *append; /* to a draft; else NULL */
     uint8_t *gathered; /* for a stream, not handed on yet; else NULL */
     size_t gathered_length;
 } km_sink;
 
-/* `chunks`: how many there will be, 0 if that is not known. */
-km_status km_sink_to_draft(km_sink *sink, const km_draft *draft, uint64_t chunks);
+/* `chunks`: how many there will be, 0 if that is not known. `durable`: the draft will be synced. */
+km_status km_sink_to_draft(km_sink *sink, const km_draft *draft, bool durable, uint64_t chunks);
 km_status km_sink_to_stream(km_sink *sink, km_write_function write, void *arg, uint64_t chunks);
 void km_sink_free(km_sink *sink); /* one of zeros is fine */
 

@@ -87,7 +87,7 @@ static void whatever_is_given_is_in_the_file(void **state) {
         for (size_t j = 0; j < sizeof steps / sizeof steps[0]; j++) {
             HANDLE file = new_file("given");
             km_append *append = NULL;
-            assert_int_equal(km_append_begin(&append, &km_io_default, file), ERROR_SUCCESS);
+            assert_int_equal(km_append_begin(&append, &km_io_default, file, true), ERROR_SUCCESS);
             assert_int_equal(give_all(append, bytes, sizes[i], steps[j]), ERROR_SUCCESS);
             assert_int_equal(km_append_end(append), ERROR_SUCCESS);
             assert_int_equal(km_append_written(append), sizes[i]);
@@ -111,7 +111,7 @@ static void after_a_write_that_failed_nothing_is_written_and_the_error_stays(voi
         const size_t before = (failing - 1) * PIECE;
         HANDLE file = new_file("failed");
         km_append *append = NULL;
-        assert_int_equal(km_append_begin(&append, &io, file), ERROR_SUCCESS);
+        assert_int_equal(km_append_begin(&append, &io, file, true), ERROR_SUCCESS);
         const DWORD told = give_all(append, bytes, MOST, 300000);
         assert_true(told == ERROR_SUCCESS || told == ERROR_DISK_FULL);
         assert_int_equal(km_append_end(append), ERROR_DISK_FULL);
@@ -131,7 +131,7 @@ static void an_error_is_told_before_two_more_pieces_are_full(void **state) {
     const km_io io = failing_io(1, ERROR_DISK_FULL);
     HANDLE file = new_file("told");
     km_append *append = NULL;
-    assert_int_equal(km_append_begin(&append, &io, file), ERROR_SUCCESS);
+    assert_int_equal(km_append_begin(&append, &io, file, true), ERROR_SUCCESS);
     assert_int_equal(give_all(append, bytes, 3 * PIECE, 300000), ERROR_DISK_FULL);
     km_append_free(append);
     CloseHandle(file);
@@ -144,7 +144,7 @@ static void what_is_dropped_leaves_whole_pieces_and_a_file_of_the_callers(void *
     for (size_t size = 0; size <= 4 * PIECE; size += PIECE / 2) {
         HANDLE file = new_file("dropped");
         km_append *append = NULL;
-        assert_int_equal(km_append_begin(&append, &km_io_default, file), ERROR_SUCCESS);
+        assert_int_equal(km_append_begin(&append, &km_io_default, file, true), ERROR_SUCCESS);
         assert_int_equal(give_all(append, bytes, size, PIECE / 4), ERROR_SUCCESS);
         km_append_free(append);
         CloseHandle(file);

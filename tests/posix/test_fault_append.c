@@ -93,7 +93,7 @@ static void without_a_thread_the_caller_writes_everything(void **state) {
     for (size_t i = 0; i < 2; i++) {
         HANDLE file = new_file("alone");
         km_append *append = NULL;
-        assert_int_equal(km_append_begin(&append, &km_io_default, file), ERROR_SUCCESS);
+        assert_int_equal(km_append_begin(&append, &km_io_default, file, true), ERROR_SUCCESS);
         fault_arm_call(needs_of_a_thread[i], 1, EAGAIN, true);
         const DWORD error = append_all(append, bytes);
         assert_true(fault_disarm());
@@ -113,7 +113,7 @@ static void without_a_thread_too_nothing_is_written_after_a_write_that_failed(vo
         const km_io io = io_of(failing, false);
         HANDLE file = new_file("alone and failed");
         km_append *append = NULL;
-        assert_int_equal(km_append_begin(&append, &io, file), ERROR_SUCCESS);
+        assert_int_equal(km_append_begin(&append, &io, file, true), ERROR_SUCCESS);
         fault_arm_call("pthread_create", 1, EAGAIN, true);
         const DWORD error = append_all(append, bytes);
         assert_true(fault_disarm());
@@ -137,7 +137,7 @@ static void whatever_memory_is_refused_it_begins_or_leaves_nothing(void **state)
         km_append *append = NULL;
         const long before = fault_outstanding_allocations();
         fault_arm(FAULT_ALLOCATIONS, k, ENOMEM, false);
-        const DWORD begun = km_append_begin(&append, &km_io_default, file);
+        const DWORD begun = km_append_begin(&append, &km_io_default, file, true);
         const DWORD error = begun == ERROR_SUCCESS ? append_all(append, bytes) : ERROR_SUCCESS;
         failed = fault_disarm();
         assert_int_equal(error, ERROR_SUCCESS);
@@ -164,7 +164,7 @@ static void a_refused_write_past_the_cache_goes_through_it(void **state) {
     assert_true(!can || km_platform_bypass_cache(file, false) == ERROR_SUCCESS);
     assert_false(bypasses(file));
     km_append *append = NULL;
-    assert_int_equal(km_append_begin(&append, &io, file), ERROR_SUCCESS);
+    assert_int_equal(km_append_begin(&append, &io, file, true), ERROR_SUCCESS);
     assert_int_equal(append_all(append, bytes), ERROR_SUCCESS);
     assert_int_equal(disk.refused, can ? 1 : 0);
     assert_int_equal(disk.calls, 4 + disk.refused);
@@ -180,7 +180,7 @@ static void the_file_goes_through_the_cache_again_in_the_end(void **state) {
     for (int ended = 0; ended < 2; ended++) {
         HANDLE file = new_file("again");
         km_append *append = NULL;
-        assert_int_equal(km_append_begin(&append, &km_io_default, file), ERROR_SUCCESS);
+        assert_int_equal(km_append_begin(&append, &km_io_default, file, true), ERROR_SUCCESS);
         assert_int_equal(km_append_give(append, bytes, 2 * PIECE), ERROR_SUCCESS);
         if (ended != 0) {
             assert_int_equal(km_append_end(append), ERROR_SUCCESS);
