@@ -61,13 +61,14 @@ km_status km_open_snapshot(km_map **map, const char *snapshot, const km_options 
     if (status == KM_OK) {
         status = check_options(&known);
     }
-    if (status == KM_OK && map == NULL) {
-        status = km_fail(KM_E_INVALID, "there is no place for the map: it is NULL");
+    if (status != KM_OK) {
+        return status;
+    }
+    if (map == NULL) {
+        return km_fail(KM_E_INVALID, "there is no place for the map: it is NULL");
     }
     WCHAR *native_path = NULL;
-    if (status == KM_OK) {
-        status = km_path_to_native(snapshot, &native_path);
-    }
+    status = km_path_to_native(snapshot, &native_path);
     if (status != KM_OK) {
         return status;
     }

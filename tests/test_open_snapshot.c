@@ -49,6 +49,8 @@ static km_map *open_snapshot(const char *name, const km_options *options) {
     return map;
 }
 
+static const char own[] = {'o', 'w', 'n'}; /* what is stored into maps, and not a string */
+
 static const km_options eager = {.flags = KM_OPEN_SEQUENTIAL};
 static const km_options private_one = {.access = KM_PRIVATE};
 static const km_options private_eager = {.access = KM_PRIVATE, .flags = KM_OPEN_SEQUENTIAL};
@@ -172,8 +174,8 @@ static void km_write_stores_where_nothing_was_touched_yet(void **state) {
     (void)state;
     unsigned char *image = make_snapshot("written", LARGE);
     km_map *map = open_snapshot("written", &private_one);
-    assert_int_equal(km_write(map, 7 * CHUNK - 2, "four", 4), KM_OK);
-    memcpy(image + 7 * CHUNK - 2, "four", 4);
+    assert_int_equal(km_write(map, 7 * CHUNK - 2, own, sizeof own), KM_OK);
+    memcpy(image + 7 * CHUNK - 2, own, sizeof own);
     assert_memory_equal(km_data(map), image, LARGE);
     km_close(map);
     map = open_snapshot("written", NULL);
@@ -201,8 +203,8 @@ static void a_copy_of_it_is_the_image_with_its_private_stores(void **state) {
     (void)state;
     unsigned char *image = make_snapshot("copied", LARGE);
     km_map *map = open_snapshot("copied", &private_one);
-    memcpy((char *)km_data(map) + 100, "own", 3);
-    memcpy(image + 100, "own", 3);
+    memcpy((char *)km_data(map) + 100, own, sizeof own);
+    memcpy(image + 100, own, sizeof own);
     assert_int_equal(km_copy(map, "copy", NULL), KM_OK);
     assert_true(scratch_equals("copy", image, LARGE));
     assert_int_equal(km_close(map), KM_OK);
@@ -213,8 +215,8 @@ static void a_snapshot_of_it_holds_the_image_with_its_private_stores(void **stat
     (void)state;
     unsigned char *image = make_snapshot("again", LARGE);
     km_map *map = open_snapshot("again", &private_one);
-    memcpy((char *)km_data(map) + 9 * CHUNK, "own", 3);
-    memcpy(image + 9 * CHUNK, "own", 3);
+    memcpy((char *)km_data(map) + 9 * CHUNK, own, sizeof own);
+    memcpy(image + 9 * CHUNK, own, sizeof own);
     assert_int_equal(km_snapshot(map, "second", NULL), KM_OK);
     km_close(map);
     map = open_snapshot("second", NULL);
@@ -243,10 +245,10 @@ static void cold_advice_loses_nothing(void **state) {
         km_map *map = open_snapshot("cold", way ? &private_one : NULL);
         assert_memory_equal(km_data(map), image, LARGE);
         if (way) {
-            memcpy(km_data(map), "own", 3);
+            memcpy(km_data(map), own, sizeof own);
         }
         assert_int_equal(km_advise(map, 0, 0, KM_ADVICE_COLD), KM_OK);
-        assert_memory_equal(km_data(map), way ? (const void *)"own" : image, 3);
+        assert_memory_equal(km_data(map), way ? (const void *)own : image, 3);
         assert_memory_equal((char *)km_data(map) + 3, image + 3, LARGE - 3);
         km_close(map);
     }
@@ -369,6 +371,7 @@ static void a_damaged_chunk_is_an_error_to_km_read_and_the_others_are_there(void
     if (status == KM_E_CORRUPT) { /* all was unpacked at the open */
         free(image);
         skip();
+        return;
     }
     assert_int_equal(status, KM_OK);
     for (int again = 0; again < 2; again++) {
