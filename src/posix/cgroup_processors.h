@@ -7,8 +7,7 @@
 /*
  * The least quota of any group from ours up to the topmost one in sight, in processors: rounded to
  * the next whole one, since half a processor's time is worth a thread; at least 1. UINT_MAX: there
- * is no quota, or none that can be read. Only where both hierarchies are usually mounted, below
- * /sys/fs/cgroup, is looked. `root` stands before every path: "" but in tests.
+ * is no quota, or none that can be read. `root` stands before every path: "" but in tests.
  */
 unsigned kmw_cgroup_processors(const char *root);
 

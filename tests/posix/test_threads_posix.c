@@ -131,6 +131,9 @@ static void put(const char *path, const char *text) {
     assert_int_equal(fclose(file), 0);
 }
 
+#define MOUNT_2 "30 24 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n"
+#define MOUNT_1 "31 24 0:27 / /sys/fs/cgroup/cpu rw,nosuid - cgroup cgroup rw,cpu,cpuacct\n"
+
 static void without_groups_there_is_no_quota(void **state) {
     (void)state;
     assert_int_equal(kmw_cgroup_processors("nowhere"), UINT_MAX);
@@ -138,6 +141,7 @@ static void without_groups_there_is_no_quota(void **state) {
 
 static void the_least_quota_of_the_groups_above_counts(void **state) {
     (void)state;
+    put("two/proc/self/mountinfo", MOUNT_2);
     put("two/proc/self/cgroup", "0::/a/b/c\n");
     put("two/sys/fs/cgroup/a/b/c/cpu.max", "max 100000\n");
     assert_int_equal(kmw_cgroup_processors("two"), UINT_MAX);
@@ -153,6 +157,7 @@ static void the_least_quota_of_the_groups_above_counts(void **state) {
 
 static void part_of_a_processor_counts_as_one(void **state) {
     (void)state;
+    put("part/proc/self/mountinfo", MOUNT_2);
     put("part/proc/self/cgroup", "0::/\n");
     put("part/sys/fs/cgroup/cpu.max", "250001 100000\n");
     assert_int_equal(kmw_cgroup_processors("part"), 3);
@@ -162,6 +167,7 @@ static void part_of_a_processor_counts_as_one(void **state) {
 
 static void a_group_by_the_hosts_name_is_the_mount_point(void **state) {
     (void)state;
+    put("host/proc/self/mountinfo", MOUNT_2);
     put("host/proc/self/cgroup", "0::/docker/0123456789abcdef\n");
     put("host/sys/fs/cgroup/cpu.max", "200000 100000\n");
     assert_int_equal(kmw_cgroup_processors("host"), 2);
@@ -169,6 +175,7 @@ static void a_group_by_the_hosts_name_is_the_mount_point(void **state) {
 
 static void version_1_has_its_quota_in_two_files(void **state) {
     (void)state;
+    put("one/proc/self/mountinfo", MOUNT_1);
     put("one/proc/self/cgroup",
         "4:memory:/m\n3:cpuset:/s\n2:cpu,cpuacct:/a/b\n1:name=systemd:/\n0::/\n");
     put("one/sys/fs/cgroup/cpu/a/b/cpu.cfs_quota_us", "-1\n");
@@ -184,6 +191,7 @@ static void nonsense_is_no_quota(void **state) {
     static const char *const texts[] = {
         "",           "\n",         "100000",      "x y\n",
         "0 100000\n", "100000 0\n", "100000 -1\n", "99999999999999999999 1\n"};
+    put("bad/proc/self/mountinfo", MOUNT_2);
     put("bad/proc/self/cgroup", "nonsense\n0:\n0::\n0::relative\n0::/../..\n0::/\n");
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         put("bad/sys/fs/cgroup/cpu.max", texts[i]);
