@@ -242,12 +242,12 @@ km_status km_contents_view(km_map *map, uint64_t offset, uint64_t length) {
 km_status km_contents_ask(const km_map *map, km_size_report *facts) {
     const km_reader *reader = map->file->contents->reader;
     LARGE_INTEGER now;
-    DWORD error = GetFileSizeEx(reader->file, &now) ? ERROR_SUCCESS : GetLastError();
+    DWORD error = GetFileSizeEx(reader->input.file, &now) ? ERROR_SUCCESS : GetLastError();
     if (error == ERROR_SUCCESS) {
-        error = km_platform_allocated(reader->file, &facts->allocated);
+        error = km_platform_allocated(reader->input.file, &facts->allocated);
     }
     if (error == ERROR_SUCCESS) {
-        error = km_platform_disk_free(reader->file, &facts->disk_free);
+        error = km_platform_disk_free(reader->input.file, &facts->disk_free);
     }
     if (error != ERROR_SUCCESS) {
         return km_fail_system(error, "cannot learn the sizes of \"%s\"", reader->path);
@@ -257,9 +257,9 @@ km_status km_contents_ask(const km_map *map, km_size_report *facts) {
     facts->mapped = map->size;
     facts->expected = (map->file->flags & KM_OPEN_EXACT) != 0 ? atomic_load(&map->file->expected)
                                                               : KM_SIZE_UNKNOWN;
-    if ((uint64_t)now.QuadPart != reader->file_size) {
+    if ((uint64_t)now.QuadPart != reader->input.size) {
         facts->findings |= KM_SIZE_MISMATCH;
-        if ((uint64_t)now.QuadPart < reader->file_size) {
+        if ((uint64_t)now.QuadPart < reader->input.size) {
             facts->findings |= KM_SIZE_TRUNCATED;
         }
     }
@@ -275,5 +275,5 @@ km_status km_contents_judge(const km_map *map, const km_size_report *facts) {
                    "the snapshot \"%s\" has become %s than the %" PRIu64
                    " bytes that it had when it was opened",
                    map->file->path, is_shorter ? "shorter" : "longer",
-                   map->file->contents->reader->file_size);
+                   map->file->contents->reader->input.size);
 }

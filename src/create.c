@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "publish.h"
+#include "same_file.h"
 #include "size.h"
 #include "status.h"
 
@@ -37,18 +38,6 @@ km_status km_open_initialise(km_map *map, HANDLE section, const km_options *opti
     return status;
 }
 
-static bool is_same_file(HANDLE one, HANDLE other) {
-    BY_HANDLE_FILE_INFORMATION a;
-    BY_HANDLE_FILE_INFORMATION b;
-    if (!GetFileInformationByHandle(one, &a) || !GetFileInformationByHandle(other, &b)) {
-        return false;
-    }
-    /* 0: unknown, as Wine has it of a file that was renamed while open. */
-    const bool volume_known = a.dwVolumeSerialNumber != 0 && b.dwVolumeSerialNumber != 0;
-    return a.nFileIndexHigh == b.nFileIndexHigh && a.nFileIndexLow == b.nFileIndexLow &&
-           (!volume_known || a.dwVolumeSerialNumber == b.dwVolumeSerialNumber);
-}
-
 /*
  * The draft's handle may delete, so it keeps out every program that does not share deletion, as
  * most do not: an ordinary one takes its place. Where none can be had (its permissions forbid it,
@@ -61,7 +50,7 @@ static void settle_handle(km_file *file) {
     if (ordinary == INVALID_HANDLE_VALUE) {
         return;
     }
-    if (!is_same_file(ordinary, file->handle)) {
+    if (!km_same_file(ordinary, file->handle)) {
         CloseHandle(ordinary);
         return;
     }

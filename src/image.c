@@ -28,7 +28,7 @@ static km_status looks_like_snapshot(const km_input *input, bool *does) {
 km_status km_image_open(km_image *image, const char *path, bool plain) {
     km_image opened = {.path = path};
     bool is_snapshot = false;
-    km_status status = km_input_open(&opened.input, path, SHARE_ALL, "comparing");
+    km_status status = km_input_open(&opened.input, path, SHARE_ALL, "for comparing");
     if (status != KM_OK) {
         return status;
     }

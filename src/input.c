@@ -15,25 +15,25 @@
 #define READ_MAX ((size_t)16 << 20)
 
 static km_status fail_opening(const char *path, const WCHAR *native, DWORD error,
-                              const char *doing) {
+                              const char *purpose) {
     const DWORD attributes =
         error == ERROR_ACCESS_DENIED ? GetFileAttributesW(native) : INVALID_FILE_ATTRIBUTES;
     if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY) != 0) {
-        return km_fail_system_as(KM_E_INVALID, error,
-                                 "cannot open \"%s\" for %s, it is a directory", path, doing);
+        return km_fail_system_as(KM_E_INVALID, error, "cannot open \"%s\" %s, it is a directory",
+                                 path, purpose);
     }
-    return km_fail_system(error, "cannot open \"%s\" for %s", path, doing);
+    return km_fail_system(error, "cannot open \"%s\" %s", path, purpose);
 }
 
-static km_status open_native(km_input *input, const WCHAR *native, DWORD share, const char *doing) {
+static km_status open_native(km_input *input, const WCHAR *native, DWORD share,
+                             const char *purpose) {
     input->file = CreateFileW(native, GENERIC_READ, share, NULL, OPEN_EXISTING, 0, NULL);
     if (input->file == INVALID_HANDLE_VALUE) {
-        return fail_opening(input->path, native, GetLastError(), doing);
+        return fail_opening(input->path, native, GetLastError(), purpose);
     }
     if (GetFileType(input->file) != FILE_TYPE_DISK) {
-        return km_fail(KM_E_INVALID,
-                       "cannot open \"%s\" for %s: it is a device or a pipe, not a file",
-                       input->path, doing);
+        return km_fail(KM_E_INVALID, "cannot open \"%s\" %s: it is a device or a pipe, not a file",
+                       input->path, purpose);
     }
     const DWORD error = km_platform_opened_size(input->file, &input->size);
     return error == ERROR_SUCCESS
@@ -41,14 +41,14 @@ static km_status open_native(km_input *input, const WCHAR *native, DWORD share, 
                : km_fail_system(error, "cannot find out the size of \"%s\"", input->path);
 }
 
-km_status km_input_open(km_input *input, const char *path, DWORD share, const char *doing) {
+km_status km_input_open(km_input *input, const char *path, DWORD share, const char *purpose) {
     km_input opened = {.path = path, .file = INVALID_HANDLE_VALUE};
     WCHAR *native = NULL;
     km_status status = km_path_to_native(path, &native);
     if (status != KM_OK) {
         return status;
     }
-    status = open_native(&opened, native, share, doing);
+    status = open_native(&opened, native, share, purpose);
     free(native);
     if (status != KM_OK) {
         km_input_close(&opened);
@@ -65,25 +65,32 @@ void km_input_close(km_input *input) {
     }
 }
 
-km_status km_input_read(const km_input *input, uint64_t offset, void *to, size_t length,
-                        size_t *done) {
+DWORD km_read_at(HANDLE file, uint64_t offset, void *to, size_t length, size_t *done) {
     size_t have = 0;
-    while (have < length) {
+    DWORD error = ERROR_SUCCESS;
+    while (error == ERROR_SUCCESS && have < length) {
         const uint64_t from = offset + have;
         const DWORD step = (DWORD)(length - have < READ_MAX ? length - have : READ_MAX);
         OVERLAPPED at = {.Offset = km_size_low(from), .OffsetHigh = km_size_high(from)};
         DWORD got = 0;
-        const DWORD error = ReadFile(input->file, (uint8_t *)to + have, step, &got, &at)
-                                ? ERROR_SUCCESS
-                                : GetLastError();
-        if (error == ERROR_HANDLE_EOF || (error == ERROR_SUCCESS && got == 0)) {
-            break;
-        }
-        if (error != ERROR_SUCCESS) {
-            return km_fail_system(error, "cannot read %" PRIu32 " bytes at %" PRIu64 " of \"%s\"",
-                                  (uint32_t)step, from, input->path);
+        error =
+            ReadFile(file, (uint8_t *)to + have, step, &got, &at) ? ERROR_SUCCESS : GetLastError();
+        if (error == ERROR_SUCCESS && got == 0) {
+            error = ERROR_HANDLE_EOF;
         }
         have += got;
+    }
+    *done = have;
+    return error == ERROR_HANDLE_EOF ? ERROR_SUCCESS : error;
+}
+
+km_status km_input_read(const km_input *input, uint64_t offset, void *to, size_t length,
+                        size_t *done) {
+    size_t have = 0;
+    const DWORD error = km_read_at(input->file, offset, to, length, &have);
+    if (error != ERROR_SUCCESS) {
+        return km_fail_system(error, "cannot read %zu bytes at %" PRIu64 " of \"%s\"",
+                              length - have, offset + have, input->path);
     }
     *done = have;
     return KM_OK;

@@ -17,12 +17,15 @@ typedef struct km_input {
 } km_input;
 
 /* Opens a file, no directory and no device, with the sharing mode `share`. After a success it is
- * closed with km_input_close. `doing` is for sentences: "cannot open "x" for DOING". */
-km_status km_input_open(km_input *input, const char *path, DWORD share, const char *doing);
+ * closed with km_input_close. `purpose` is for sentences: "cannot open "x" for comparing". */
+km_status km_input_open(km_input *input, const char *path, DWORD share, const char *purpose);
 void km_input_close(km_input *input); /* harmless twice */
 
 /* Up to `length` bytes at `offset`, fewer, *done, only where the file ends. */
 km_status km_input_read(const km_input *input, uint64_t offset, void *to, size_t length,
                         size_t *done);
+
+/* The same of any handle: a Win32 error code, *done being how many bytes came before it. */
+DWORD km_read_at(HANDLE file, uint64_t offset, void *to, size_t length, size_t *done);
 
 #endif /* KM_INPUT_H */

@@ -38,7 +38,7 @@ km_status km_inspect(const char *snapshot, km_snapshot_facts *facts) {
     km_snapshot_facts found = {
         .source = (km_snapshot_source)said->source,
         .size = said->total,
-        .packed_size = reader->file_size,
+        .packed_size = reader->input.size,
         .made_ns = said->made_ns,
         .chunks = reader->footer.chunks,
         .chunk_size = (uint32_t)1 << said->chunk_shift,

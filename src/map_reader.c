@@ -8,11 +8,11 @@
 #include <string.h>
 
 #include "contents.h"
+#include "input.h"
 #include "path.h"
+#include "same_file.h"
 #include "size.h"
 #include "status.h"
-
-#define SHARE_ALL (FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
 
 bool km_map_reader_is_memory(const km_map_reader *reader) {
     const km_file *file = reader->map->file;
@@ -68,24 +68,13 @@ km_status km_map_reader_check_size(const km_map_reader *reader) {
 
 static km_status read_file(const km_map_reader *reader, uint64_t offset, char *to,
                            uint32_t length) {
-    uint32_t have = 0;
-    while (have < length) {
-        const uint64_t from = reader->map->offset + offset + have;
-        OVERLAPPED at = {.Offset = km_size_low(from), .OffsetHigh = km_size_high(from)};
-        DWORD done = 0;
-        DWORD error = ERROR_SUCCESS;
-        if (!ReadFile(reader->map->file->handle, to + have, length - have, &done, &at)) {
-            error = GetLastError();
-        }
-        if (error == ERROR_HANDLE_EOF || (error == ERROR_SUCCESS && done == 0)) {
-            return km_map_reader_fail_truncated(reader, from);
-        }
-        if (error != ERROR_SUCCESS) {
-            return km_map_reader_fail(reader, error, "reading", offset + have);
-        }
-        have += done;
+    const uint64_t from = reader->map->offset + offset;
+    size_t have = 0;
+    const DWORD error = km_read_at(reader->map->file->handle, from, to, length, &have);
+    if (error != ERROR_SUCCESS) {
+        return km_map_reader_fail(reader, error, "reading", offset + have);
     }
-    return KM_OK;
+    return have == length ? KM_OK : km_map_reader_fail_truncated(reader, from + have);
 }
 
 static km_status read_memory(const km_map_reader *reader, uint64_t offset, char *to,
@@ -139,14 +128,6 @@ km_status km_map_reader_read(const km_map_reader *reader, uint64_t offset, void 
 
 /* ---- The target ---------------------------------------------------------------------------- */
 
-static bool is_same_file(HANDLE one, HANDLE other) {
-    BY_HANDLE_FILE_INFORMATION a;
-    BY_HANDLE_FILE_INFORMATION b;
-    return GetFileInformationByHandle(one, &a) && GetFileInformationByHandle(other, &b) &&
-           a.dwVolumeSerialNumber == b.dwVolumeSerialNumber &&
-           a.nFileIndexHigh == b.nFileIndexHigh && a.nFileIndexLow == b.nFileIndexLow;
-}
-
 km_status km_map_reader_refuse_itself(const km_map_reader *reader, const char *path) {
     const km_file *file = reader->map->file;
     WCHAR *native = NULL;
@@ -157,16 +138,11 @@ km_status km_map_reader_refuse_itself(const km_map_reader *reader, const char *p
     if (status != KM_OK) {
         return status;
     }
-    HANDLE target = CreateFileW(native, FILE_READ_ATTRIBUTES, SHARE_ALL, NULL, OPEN_EXISTING,
-                                FILE_FLAG_BACKUP_SEMANTICS, NULL);
-    free(native);
-    if (target == INVALID_HANDLE_VALUE) {
-        return KM_OK; /* there is none, or the draft finds out what is wrong with it */
-    }
-    if (is_same_file(file->handle, target)) {
+    /* If it leads nowhere there is none, or the draft finds out what is wrong with it. */
+    if (km_path_leads_to(native, file->handle)) {
         status = km_fail(KM_E_BUSY, "cannot replace \"%s\" by a %s of itself: it is mapped", path,
                          reader->verb);
     }
-    CloseHandle(target);
+    free(native);
     return status;
 }

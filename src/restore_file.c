@@ -14,6 +14,7 @@
 #include "path.h"
 #include "platform.h"
 #include "publish.h"
+#include "same_file.h"
 #include "status.h"
 #include "stored.h"
 
@@ -109,30 +110,8 @@ static km_status fill(target *to, km_restore_job *job) {
 
 /* ---- The snapshot itself ------------------------------------------------------------------- */
 
-static bool is_same_file(HANDLE one, HANDLE other) {
-    BY_HANDLE_FILE_INFORMATION a;
-    BY_HANDLE_FILE_INFORMATION b;
-    if (!GetFileInformationByHandle(one, &a) || !GetFileInformationByHandle(other, &b)) {
-        return false;
-    }
-    /* 0: unknown, as Wine has it of a file that was renamed while open. */
-    const bool volume_known = a.dwVolumeSerialNumber != 0 && b.dwVolumeSerialNumber != 0;
-    return a.nFileIndexHigh == b.nFileIndexHigh && a.nFileIndexLow == b.nFileIndexLow &&
-           (!volume_known || a.dwVolumeSerialNumber == b.dwVolumeSerialNumber);
-}
-
 bool km_restore_is_source(const km_restore_source *source, const WCHAR *path) {
-    if (source->reader == NULL) {
-        return false;
-    }
-    HANDLE file = CreateFileW(path, FILE_READ_ATTRIBUTES, SHARE_ALL, NULL, OPEN_EXISTING,
-                              FILE_FLAG_BACKUP_SEMANTICS, NULL);
-    if (file == INVALID_HANDLE_VALUE) {
-        return false; /* there is none, or whoever opens it to write finds out what is wrong */
-    }
-    const bool is_source = is_same_file(source->reader->file, file);
-    CloseHandle(file);
-    return is_source;
+    return source->reader != NULL && km_path_leads_to(path, source->reader->input.file);
 }
 
 /* ---- The whole ----------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "input.h"
 #include "path.h"
 #include "platform.h"
 #include "size.h"
@@ -124,24 +125,12 @@ static km_status set_size(const place *to, uint64_t size) {
 /* ---- Its chunks ---------------------------------------------------------------------------- */
 
 static km_status read_target(const place *to, uint64_t at, uint8_t *bytes, uint32_t length) {
-    uint32_t have = 0;
-    while (have < length) {
-        const uint64_t from = at + have;
-        OVERLAPPED where = {.Offset = km_size_low(from), .OffsetHigh = km_size_high(from)};
-        DWORD done = 0;
-        DWORD error = ERROR_SUCCESS;
-        if (!ReadFile(to->file, bytes + have, length - have, &done, &where)) {
-            error = GetLastError();
-        }
-        if (error == ERROR_SUCCESS && done == 0) {
-            error = ERROR_HANDLE_EOF;
-        }
-        if (error != ERROR_SUCCESS) {
-            return fail_at(to, error, "reading", at, length);
-        }
-        have += done;
+    size_t have = 0;
+    DWORD error = km_read_at(to->file, at, bytes, length, &have);
+    if (error == ERROR_SUCCESS && have < length) {
+        error = ERROR_HANDLE_EOF;
     }
-    return KM_OK;
+    return error == ERROR_SUCCESS ? KM_OK : fail_at(to, error, "reading", at, length);
 }
 
 static km_status has(void *arg, uint64_t at, const km_format_entry *entry, void *scratch,

@@ -298,7 +298,8 @@ km_status km_salvage(const char *snapshot, const char *path, const km_salvage_op
     }
     salvage_job job = {.options = &known};
     /* Not to be replaced meanwhile, least of all by its own salvage. */
-    status = km_input_open(&job.input, snapshot, FILE_SHARE_READ | FILE_SHARE_WRITE, "salvaging");
+    status =
+        km_input_open(&job.input, snapshot, FILE_SHARE_READ | FILE_SHARE_WRITE, "for salvaging");
     if (status != KM_OK) {
         return status;
     }

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "path.h"
-#include "platform.h"
 #include "size.h"
 #include "status.h"
 
@@ -24,78 +22,20 @@ static km_status fail_damaged(const km_reader *reader, const char *what) {
     return km_fail(KM_E_CORRUPT, "cannot use \"%s\" as a snapshot: %s", reader->path, what);
 }
 
-/* All of `length` bytes at `offset`; ERROR_HANDLE_EOF if the file has not so many. */
-static DWORD read_at(HANDLE file, uint64_t offset, void *to, uint32_t length) {
-    uint32_t have = 0;
-    while (have < length) {
-        const uint64_t from = offset + have;
-        OVERLAPPED at = {.Offset = km_size_low(from), .OffsetHigh = km_size_high(from)};
-        DWORD done = 0;
-        if (!ReadFile(file, (uint8_t *)to + have, length - have, &done, &at)) {
-            return GetLastError();
-        }
-        if (done == 0) {
-            return ERROR_HANDLE_EOF;
-        }
-        have += done;
-    }
-    return ERROR_SUCCESS;
-}
-
 static km_status read_all(const km_reader *reader, uint64_t offset, void *to, uint32_t length) {
-    const DWORD error = read_at(reader->file, offset, to, length);
-    if (error == ERROR_HANDLE_EOF) {
+    size_t done = 0;
+    const km_status status = km_input_read(&reader->input, offset, to, length, &done);
+    if (status == KM_OK && done < length) {
         return km_fail(KM_E_CORRUPT,
                        "cannot use \"%s\" as a snapshot: it was cut short below %" PRIu64
                        " bytes while it was read",
                        reader->path, offset + length);
     }
-    if (error != ERROR_SUCCESS) {
-        return km_fail_system(error, "cannot read %" PRIu32 " bytes at %" PRIu64 " of \"%s\"",
-                              length, offset, reader->path);
-    }
-    return KM_OK;
-}
-
-static km_status fail_opening(const char *path, const WCHAR *native, DWORD error) {
-    const DWORD attributes =
-        error == ERROR_ACCESS_DENIED ? GetFileAttributesW(native) : INVALID_FILE_ATTRIBUTES;
-    if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY) != 0) {
-        return km_fail_system_as(KM_E_INVALID, error,
-                                 "cannot open \"%s\" as a snapshot, it is a directory", path);
-    }
-    return km_fail_system(error, "cannot open \"%s\" as a snapshot", path);
-}
-
-static HANDLE open_handle(const WCHAR *native) {
-    return CreateFileW(native, GENERIC_READ, SHARE_ALL, NULL, OPEN_EXISTING, 0, NULL);
-}
-
-static km_status open_file(km_reader *reader) {
-    WCHAR *native = NULL;
-    km_status status = km_path_to_native(reader->path, &native);
-    if (status != KM_OK) {
-        return status;
-    }
-    reader->file = open_handle(native);
-    if (reader->file == INVALID_HANDLE_VALUE) {
-        status = fail_opening(reader->path, native, GetLastError());
-        goto cleanup;
-    }
-    if (GetFileType(reader->file) != FILE_TYPE_DISK) {
-        status = km_fail(KM_E_INVALID,
-                         "cannot open \"%s\" as a snapshot: it is a device or a pipe, not a file",
-                         reader->path);
-        goto cleanup;
-    }
-    const DWORD error = km_platform_opened_size(reader->file, &reader->file_size);
-    if (error != ERROR_SUCCESS) {
-        status = km_fail_system(error, "cannot find out the size of \"%s\"", reader->path);
-    }
-
-cleanup:
-    free(native);
     return status;
+}
+
+static km_status open_file(km_input *input, const char *path) {
+    return km_input_open(input, path, SHARE_ALL, "as a snapshot");
 }
 
 /* ---- Footer -------------------------------------------------------------------------------- */
@@ -104,10 +44,10 @@ static km_status read_footer(km_reader *reader) {
     static const char no_end[] = "it does not end as a snapshot does (cut short, or none)";
     const km_format_footer *footer = &reader->footer;
     uint8_t bytes[KM_FORMAT_FOOTER_SIZE];
-    if (reader->file_size < sizeof bytes) {
+    if (reader->input.size < sizeof bytes) {
         return fail_damaged(reader, no_end);
     }
-    const uint64_t end = reader->file_size - sizeof bytes;
+    const uint64_t end = reader->input.size - sizeof bytes;
     const km_status status = read_all(reader, end, bytes, sizeof bytes);
     if (status != KM_OK) {
         return status;
@@ -291,7 +231,7 @@ static km_status read_facts(km_reader *reader) {
 /* ---- Opening and closing ------------------------------------------------------------------- */
 
 static km_status fill_reader(km_reader *reader) {
-    km_status status = open_file(reader);
+    km_status status = open_file(&reader->input, reader->path);
     if (status == KM_OK) {
         status = read_footer(reader);
     }
@@ -313,7 +253,7 @@ km_status km_reader_open(km_reader **reader, const char *path) {
         return km_fail(KM_E_NO_MEMORY, "no memory to open \"%s\"", path);
     }
     made->path = own_path;
-    made->file = INVALID_HANDLE_VALUE;
+    made->input.file = INVALID_HANDLE_VALUE;
     const km_status status = fill_reader(made);
     if (status != KM_OK) {
         km_reader_close(made);
@@ -327,9 +267,7 @@ void km_reader_close(km_reader *reader) {
     if (reader == NULL) {
         return;
     }
-    if (reader->file != INVALID_HANDLE_VALUE) {
-        CloseHandle(reader->file);
-    }
+    km_input_close(&reader->input);
     free(reader->offsets);
     free(reader->entries);
     free(reader->path);
@@ -446,27 +384,24 @@ km_status km_reader_chunk(const km_reader *reader, km_unpacker *unpacker, uint64
 
 /* ---- A first look -------------------------------------------------------------------------- */
 
-static bool begins_as_one(const WCHAR *native) {
+static bool begins_as_one(const km_input *input) {
     uint8_t prefix[KM_FORMAT_PREFIX_SIZE];
     km_member_kind kind = KM_MEMBER_FOOTER;
     size_t head_size = 0;
-    HANDLE file = open_handle(native);
-    if (file == INVALID_HANDLE_VALUE) {
-        return false;
-    }
-    const bool is_one = GetFileType(file) == FILE_TYPE_DISK &&
-                        read_at(file, 0, prefix, sizeof prefix) == ERROR_SUCCESS &&
-                        km_format_kind(prefix, &kind, &head_size) && kind == KM_MEMBER_DATA;
-    CloseHandle(file);
-    return is_one;
+    size_t got = 0;
+    return km_input_read(input, 0, prefix, sizeof prefix, &got) == KM_OK && got == sizeof prefix &&
+           km_format_kind(prefix, &kind, &head_size) && kind == KM_MEMBER_DATA;
 }
 
 bool km_reader_looks_like_one(const char *path) {
-    WCHAR *native = NULL;
+    km_input input;
     km_failure before; /* whatever is wrong with the path, nobody has asked for a sentence */
+    bool is_one = false;
     km_failure_keep(&before);
-    const bool is_one = km_path_to_native(path, &native) == KM_OK && begins_as_one(native);
+    if (open_file(&input, path) == KM_OK) {
+        is_one = begins_as_one(&input);
+        km_input_close(&input);
+    }
     km_failure_restore(&before);
-    free(native);
     return is_one;
 }

@@ -18,12 +18,12 @@
 #include <keepmap/win32.h>
 
 #include "chunk.h"
+#include "input.h"
 #include "snapshot_format.h"
 
 typedef struct km_reader {
     char *path; /* as given; for sentences */
-    HANDLE file;
-    uint64_t file_size;
+    km_input input;
     km_format_facts facts;  /* total is known here: the footer's */
     bool total_from_footer; /* the facts did not know it */
     km_format_footer footer;

@@ -95,7 +95,7 @@ static void the_reader_knows_facts_entries_and_places(void **state) {
     scratch_write("whole.gz", one.bytes, one.length);
     km_reader *reader = open_reader("whole.gz");
     assert_string_equal(reader->path, "whole.gz");
-    assert_int_equal(reader->file_size, one.length);
+    assert_int_equal(reader->input.size, one.length);
     assert_int_equal(reader->facts.total, SIZE);
     assert_int_equal(reader->facts.id[0], 5);
     assert_false(reader->total_from_footer);
