@@ -192,15 +192,8 @@ static km_status unpack_into(const km_map *map, HANDLE section, uint64_t offset,
     if (view == NULL) {
         return km_fail_mapping(map->file, GetLastError(), offset, length);
     }
-    const km_restore_source source = {.reader = map->file->contents->reader};
-    const km_restore_job job = {
-        .source = &source,
-        .sink = {.memory = view, .memory_size = length, .memory_is_zero = true},
-        .offset = offset,
-        .length = length,
-        .threads = km_pool_threads(0)};
-    uint64_t size = 0;
-    km_status status = km_restore_run(&job, &size);
+    const km_status status =
+        km_restore_reader(map->file->contents->reader, offset, view, length, km_pool_threads(0));
     UnmapViewOfFile(view);
     return status;
 }

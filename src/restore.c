@@ -114,20 +114,9 @@ km_status km_restore_with(const km_io *io, const char *snapshot, const char *pat
         return status;
     }
     km_restore_source source = {.reader = NULL};
-    km_restore_job job = {
-        .source = &source,
-        .offset = wanted.offset,
-        .length = wanted.length,
-        .threads = km_pool_threads(wanted.threads),
-        .progress = wanted.progress,
-        .progress_arg = wanted.progress_arg,
-    };
-    status = km_restore_source_open(&source, snapshot, wanted.read, wanted.read_arg);
+    km_restore_job job;
+    status = km_restore_prepare(&source, snapshot, &wanted, &job);
     if (status == KM_OK) {
-        status = km_restore_settle(&source, job.offset, &job.length);
-    }
-    if (status == KM_OK) {
-        job.progress_total = source.reader != NULL ? job.length : KM_SIZE_UNKNOWN;
         status = restore(io, &job, path, &wanted, &written);
     }
     km_restore_source_close(&source);

@@ -25,9 +25,6 @@ typedef struct km_restore_source {
     km_stream *stream;
 } km_restore_source;
 
-/* `snapshot` NULL: begins the stream. To be closed even after a failure. */
-km_status km_restore_source_open(km_restore_source *source, const char *snapshot,
-                                 km_read_function read, void *read_arg);
 void km_restore_source_close(km_restore_source *source);
 /* For sentences: the snapshot's path, or what stands for a stream. */
 const char *km_restore_source_name(const km_restore_source *source);
@@ -54,8 +51,8 @@ typedef struct km_restore_job {
     const km_restore_source *source;
     km_restore_sink sink;
     uint64_t offset; /* of the range in the image */
-    /* Bytes; UINT64_MAX: to the end of a stream, wherever that is. Of a reader's image it has been
-     * settled by km_restore_settle. */
+    /* Bytes; UINT64_MAX: to the end of a stream, wherever that is. Of a reader's image 0
+     * means an empty one. */
     uint64_t length;
     unsigned threads; /* as km_pool_threads has them */
     km_progress_function progress;
@@ -65,10 +62,13 @@ typedef struct km_restore_job {
 } km_restore_job;
 
 /*
- * What `length` 0 means, as far as the source knows it: to the end of the image, or UINT64_MAX if a
- * stream has not said where that is. KM_E_TRUNCATED if the range is not inside the image.
+ * Opens the source that `snapshot` (NULL: the options' stream) and the options name, and makes of
+ * them the job that reads it, sink apart. An option length of 0 becomes what is left of the image,
+ * or UINT64_MAX if a stream has not said where that ends. KM_E_TRUNCATED if the range is not inside
+ * the image. The source is to be closed with km_restore_source_close even after a failure.
  */
-km_status km_restore_settle(const km_restore_source *source, uint64_t offset, uint64_t *length);
+km_status km_restore_prepare(km_restore_source *source, const char *snapshot,
+                             const km_restore_options *options, km_restore_job *job);
 
 /*
  * Gives the sink the range's bytes. *size, only set on success: how many there were. A stream is

@@ -45,8 +45,8 @@ typedef struct part {
 
 /* ---- Sources ------------------------------------------------------------------------------- */
 
-km_status km_restore_source_open(km_restore_source *source, const char *snapshot,
-                                 km_read_function read, void *read_arg) {
+static km_status open_source(km_restore_source *source, const char *snapshot, km_read_function read,
+                             void *read_arg) {
     return snapshot != NULL ? km_reader_open(&source->reader, snapshot)
                             : km_stream_begin(read, read_arg, &source->stream);
 }
@@ -81,7 +81,7 @@ static km_status settle_within(const km_restore_source *source, uint64_t total, 
     return KM_OK;
 }
 
-km_status km_restore_settle(const km_restore_source *source, uint64_t offset, uint64_t *length) {
+static km_status settle(const km_restore_source *source, uint64_t offset, uint64_t *length) {
     const uint64_t total = total_so_far(source);
     if (total != UINT64_MAX) {
         return settle_within(source, total, offset, length);
@@ -96,6 +96,27 @@ km_status km_restore_settle(const km_restore_source *source, uint64_t offset, ui
         *length = UINT64_MAX;
     }
     return KM_OK;
+}
+
+km_status km_restore_prepare(km_restore_source *source, const char *snapshot,
+                             const km_restore_options *options, km_restore_job *job) {
+    km_restore_job made = {
+        .source = source,
+        .offset = options->offset,
+        .length = options->length,
+        .threads = km_pool_threads(options->threads),
+        .progress = options->progress,
+        .progress_arg = options->progress_arg,
+    };
+    km_status status = open_source(source, snapshot, options->read, options->read_arg);
+    if (status == KM_OK) {
+        status = settle(source, made.offset, &made.length);
+    }
+    if (status == KM_OK) {
+        made.progress_total = source->reader != NULL ? made.length : KM_SIZE_UNKNOWN;
+        *job = made;
+    }
+    return status;
 }
 
 /* ---- Slots --------------------------------------------------------------------------------- */

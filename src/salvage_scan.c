@@ -15,9 +15,6 @@
 #define ROOM_AT_FIRST ((size_t)1 << 20)
 #define PAUSE ((uint64_t)8 << 20)
 
-/* What an index member and a footer have behind their heads: a deflate stream of nothing. */
-#define EMPTY_BODY_SIZE 10u
-
 /* How many times its length of the file may be summed in vain: damage alone never makes a byte part
  * of more than one body and one head that are wrong. */
 #define PATIENCE 4u
@@ -132,7 +129,7 @@ static bool read_member(km_scan *scan, const uint8_t *bytes, size_t length, km_s
         *size = head_size + member->as.data.entry.packed_length;
         return true;
     }
-    *size = head_size + EMPTY_BODY_SIZE;
+    *size = head_size + KM_FORMAT_EMPTY_BODY_SIZE;
     if (*size > length) {
         return false;
     }

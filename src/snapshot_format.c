@@ -29,7 +29,6 @@
 #define AT_FIRST 24u
 #define AT_ENTRIES 32u
 #define INDEX_HEAD_SIZE(entries) (40u + KM_FORMAT_ENTRY_SIZE * (entries))
-#define EMPTY_BODY_SIZE 10u
 
 /* Of the footer member. */
 #define AT_SHIFT 20u
@@ -57,13 +56,13 @@ static const uint8_t gzip_head[] = {0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff};
 static const uint8_t subfield_name[] = {'K', 'M'};
 static const uint8_t magic[] = {'k', 'e', 'e', 'p', 'm', 'a', 'p', 0x1a};
 /* A deflate stream of nothing, its CRC-32 and its length. */
-static const uint8_t empty_body[EMPTY_BODY_SIZE] = {3};
+static const uint8_t empty_body[KM_FORMAT_EMPTY_BODY_SIZE] = {3};
 
 _Static_assert(sizeof gzip_head == AT_EXTRA_LENGTH && sizeof magic == FOOTER_HEAD_SIZE - AT_MAGIC,
                "constants fill their fields");
 _Static_assert(AT_FACTS + SUM_SIZE == KM_FORMAT_HEAD_SIZE &&
-                   FOOTER_HEAD_SIZE + EMPTY_BODY_SIZE == KM_FORMAT_FOOTER_SIZE &&
-                   INDEX_HEAD_SIZE(1) + EMPTY_BODY_SIZE == KM_FORMAT_INDEX_SIZE(1),
+                   FOOTER_HEAD_SIZE + KM_FORMAT_EMPTY_BODY_SIZE == KM_FORMAT_FOOTER_SIZE &&
+                   INDEX_HEAD_SIZE(1) + KM_FORMAT_EMPTY_BODY_SIZE == KM_FORMAT_INDEX_SIZE(1),
                "the sizes of the members are those of the header");
 _Static_assert(INDEX_HEAD_SIZE(KM_FORMAT_INDEX_ENTRIES) - AT_EXTRA <= UINT16_MAX,
                "an index member's entries fit into an extra field");
@@ -207,7 +206,7 @@ void km_format_index_write(uint64_t first, uint32_t count, const uint8_t *entrie
     put(first, 8, to + AT_FIRST);
     memcpy(to + AT_ENTRIES, entries, (size_t)KM_FORMAT_ENTRY_SIZE * count);
     sum_write(to, size - SUM_SIZE);
-    memcpy(to + size, empty_body, EMPTY_BODY_SIZE);
+    memcpy(to + size, empty_body, KM_FORMAT_EMPTY_BODY_SIZE);
 }
 
 void km_format_footer_write(const km_format_footer *footer, uint8_t to[KM_FORMAT_FOOTER_SIZE]) {
@@ -222,7 +221,7 @@ void km_format_footer_write(const km_format_footer *footer, uint8_t to[KM_FORMAT
     memcpy(to + AT_ID, footer->id, KM_FORMAT_ID_SIZE);
     sum_write(to, AT_FOOTER_SUM);
     memcpy(to + AT_MAGIC, magic, sizeof magic);
-    memcpy(to + FOOTER_HEAD_SIZE, empty_body, EMPTY_BODY_SIZE);
+    memcpy(to + FOOTER_HEAD_SIZE, empty_body, KM_FORMAT_EMPTY_BODY_SIZE);
 }
 
 /* ---- Reading ------------------------------------------------------------------------------- */
@@ -402,10 +401,10 @@ bool km_format_index_read(const uint8_t *member, size_t length, uint64_t *first,
     if (length < KM_FORMAT_INDEX_SIZE(1)) {
         return false;
     }
-    const size_t head_size = length - EMPTY_BODY_SIZE;
+    const size_t head_size = length - KM_FORMAT_EMPTY_BODY_SIZE;
     if (!head_is_right(member, head_size, KM_MEMBER_INDEX) ||
         !sum_is_right(member, head_size - SUM_SIZE) ||
-        memcmp(member + head_size, empty_body, EMPTY_BODY_SIZE) != 0) {
+        memcmp(member + head_size, empty_body, KM_FORMAT_EMPTY_BODY_SIZE) != 0) {
         return false;
     }
     const uint64_t from = get64(member + AT_FIRST);
@@ -436,7 +435,7 @@ bool km_format_footer_read(const uint8_t from[KM_FORMAT_FOOTER_SIZE], km_format_
     if (!head_is_right(from, FOOTER_HEAD_SIZE, KM_MEMBER_FOOTER) ||
         !sum_is_right(from, AT_FOOTER_SUM) || get(from + AT_HASH_KIND + 1, 2) != 0 ||
         memcmp(from + AT_MAGIC, magic, sizeof magic) != 0 ||
-        memcmp(from + FOOTER_HEAD_SIZE, empty_body, EMPTY_BODY_SIZE) != 0) {
+        memcmp(from + FOOTER_HEAD_SIZE, empty_body, KM_FORMAT_EMPTY_BODY_SIZE) != 0) {
         return false;
     }
     km_format_footer read = {

@@ -35,8 +35,9 @@
 #define KM_FORMAT_HEAD_SIZE 52u   /* of a data member */
 #define KM_FORMAT_FACTS_SIZE 112u /* more in member 0 */
 #define KM_FORMAT_FIRST_HEAD_SIZE (KM_FORMAT_HEAD_SIZE + KM_FORMAT_FACTS_SIZE)
-#define KM_FORMAT_PREFIX_SIZE 20u /* of any member: enough for km_format_kind */
-#define KM_FORMAT_TRAILER_SIZE 8u /* CRC-32 and raw length, part of the packed bytes */
+#define KM_FORMAT_PREFIX_SIZE 20u     /* of any member: enough for km_format_kind */
+#define KM_FORMAT_TRAILER_SIZE 8u     /* CRC-32 and raw length, part of the packed bytes */
+#define KM_FORMAT_EMPTY_BODY_SIZE 10u /* what an index or footer member has behind its head */
 #define KM_FORMAT_INDEX_ENTRIES 454u
 #define KM_FORMAT_ENTRY_SIZE 36u
 #define KM_FORMAT_INDEX_SIZE(entries) (50u + KM_FORMAT_ENTRY_SIZE * (entries))
