@@ -12,6 +12,7 @@
 
 #include <keepmap.h>
 
+#include "buffer.h"
 #include "io.h"
 #include "map.h"
 #include "map_reader.h"
@@ -62,7 +63,7 @@ static km_status report_progress(const copy_job *job, uint64_t done) {
 
 static km_status need_buffer(copy_job *job) {
     if (job->buffer == NULL) {
-        job->buffer = malloc(BUFFER_SIZE);
+        job->buffer = km_buffer_make(BUFFER_SIZE);
     }
     if (job->buffer == NULL) {
         return km_fail(KM_E_NO_MEMORY, "no memory to copy \"%s\": %" PRIu32 " bytes wanted",
@@ -287,6 +288,6 @@ km_status km_copy(km_map *map, const char *path, const km_copy_options *options)
         status = km_draft_publish(&job.draft, true, NULL);
     }
     km_draft_abandon(&job.draft);
-    free(job.buffer);
+    km_buffer_free(job.buffer);
     return status;
 }

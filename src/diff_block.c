@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buffer.h"
 #include "checksum.h"
 #include "status.h"
 
@@ -51,8 +52,8 @@ km_status km_diff_space_make(const km_diff_pair *pair, km_diff_space *space) {
         status = km_image_space_make(&pair->images[1], &made.images[1]);
     }
     if (status == KM_OK) {
-        made.raw[0] = malloc(pair->granule);
-        made.raw[1] = malloc(pair->granule);
+        made.raw[0] = km_buffer_make(pair->granule);
+        made.raw[1] = km_buffer_make(pair->granule);
     }
     if (status == KM_OK && (made.raw[0] == NULL || made.raw[1] == NULL)) {
         status = km_fail(KM_E_NO_MEMORY,
@@ -70,7 +71,7 @@ km_status km_diff_space_make(const km_diff_pair *pair, km_diff_space *space) {
 void km_diff_space_free(km_diff_space *space) {
     for (unsigned i = 0; i < 2; i++) {
         km_image_space_free(&space->images[i]);
-        free(space->raw[i]);
+        km_buffer_free(space->raw[i]);
         space->raw[i] = NULL;
     }
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buffer.h"
 #include "chunk.h"
 #include "size.h"
 #include "status.h"
@@ -135,10 +136,10 @@ static km_status need_slot(restore_run *run, unsigned number, slot **found) {
         return KM_OK;
     }
     if (at->packed == NULL) {
-        at->packed = malloc(run->packed_room);
+        at->packed = km_buffer_make(run->packed_room);
     }
     if (at->raw == NULL) {
-        at->raw = malloc(run->raw_room);
+        at->raw = km_buffer_make(run->raw_room);
     }
     return at->packed != NULL && at->raw != NULL
                ? km_unpacker_make(&at->unpacker)
@@ -282,8 +283,8 @@ static km_status make_slots(restore_run *run, unsigned count) {
 static void free_slots(restore_run *run) {
     for (unsigned i = 0; run->slots != NULL && i < run->slot_count; i++) {
         km_unpacker_free(run->slots[i].unpacker);
-        free(run->slots[i].packed);
-        free(run->slots[i].raw);
+        km_buffer_free(run->slots[i].packed);
+        km_buffer_free(run->slots[i].raw);
     }
     free(run->slots);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buffer.h"
 #include "checksum.h"
 #include "chunk.h"
 #include "pool.h"
@@ -67,8 +68,9 @@ static km_status fail_room(const pack_job *job) {
 }
 
 static km_status make_slot(const pack_job *job, pack_slot *slot) {
-    slot->member = malloc(KM_FORMAT_FIRST_HEAD_SIZE + km_format_packed_most(job->chunk_size));
-    slot->raw = is_stream(job) ? malloc(job->chunk_size) : NULL;
+    slot->member =
+        km_buffer_make(KM_FORMAT_FIRST_HEAD_SIZE + km_format_packed_most(job->chunk_size));
+    slot->raw = is_stream(job) ? km_buffer_make(job->chunk_size) : NULL;
     return slot->member != NULL && (!is_stream(job) || slot->raw != NULL) ? KM_OK : fail_room(job);
 }
 
@@ -76,14 +78,14 @@ static km_status make_bench(const pack_job *job, pack_bench *bench) {
     atomic_flag_clear(&bench->taken);
     km_status status = km_packer_make(job->plan->facts->level, &bench->packer);
     if (status == KM_OK && !is_stream(job)) {
-        bench->raw = malloc(job->chunk_size);
+        bench->raw = km_buffer_make(job->chunk_size);
         status = bench->raw != NULL ? KM_OK : fail_room(job);
     }
     if (status == KM_OK && job->plan->compare) {
         status = km_unpacker_make(&bench->unpacker);
     }
     if (status == KM_OK && job->plan->compare) {
-        bench->unpacked = malloc(job->chunk_size);
+        bench->unpacked = km_buffer_make(job->chunk_size);
         status = bench->unpacked != NULL ? KM_OK : fail_room(job);
     }
     return status;
@@ -126,14 +128,14 @@ static km_status make_room(pack_job *job) {
 
 static void free_room(pack_job *job) {
     for (unsigned i = 0; job->slots != NULL && i < job->slot_count; i++) {
-        free(job->slots[i].member);
-        free(job->slots[i].raw);
+        km_buffer_free(job->slots[i].member);
+        km_buffer_free(job->slots[i].raw);
     }
     for (unsigned i = 0; job->benches != NULL && i < job->bench_count; i++) {
         km_packer_free(job->benches[i].packer);
         km_unpacker_free(job->benches[i].unpacker);
-        free(job->benches[i].raw);
-        free(job->benches[i].unpacked);
+        km_buffer_free(job->benches[i].raw);
+        km_buffer_free(job->benches[i].unpacked);
     }
     free(job->slots);
     free(job->benches);

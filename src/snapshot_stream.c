@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buffer.h"
 #include "chunk.h"
 #include "status.h"
 
@@ -379,10 +380,10 @@ static km_status read_first_head(km_stream *stream) {
 
 km_status km_stream_begin(km_read_function read, void *arg, km_stream **stream) {
     km_stream *made = calloc(1, sizeof *made);
-    uint8_t *buffer = malloc(BUFFER_SIZE);
+    uint8_t *buffer = km_buffer_make(BUFFER_SIZE);
     if (made == NULL || buffer == NULL) {
         free(made);
-        free(buffer);
+        km_buffer_free(buffer);
         return km_fail(KM_E_NO_MEMORY, "no memory to read a snapshot from a stream");
     }
     made->read = read;
@@ -404,7 +405,7 @@ void km_stream_end(km_stream *stream) {
     for (unsigned i = 0; i < BLOCKS; i++) {
         free(stream->blocks[i]);
     }
-    free(stream->buffer);
+    km_buffer_free(stream->buffer);
     free(stream);
 }
 

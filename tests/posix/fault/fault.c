@@ -83,12 +83,14 @@ void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *memory, size_t size);
 char *__real_strdup(const char *text);
+int __real_posix_memalign(void **memory, size_t alignment, size_t size);
 void __real_free(void *memory);
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
 char *__wrap_strdup(const char *text);
+int __wrap_posix_memalign(void **memory, size_t alignment, size_t size);
 void __wrap_free(void *memory);
 
 static void *counted(void *memory) {
@@ -116,6 +118,17 @@ void *__wrap_realloc(void *memory, size_t size) {
 
 char *__wrap_strdup(const char *text) {
     return strikes(FAULT_ALLOCATIONS, "strdup") ? NULL : counted(__real_strdup(text));
+}
+
+int __wrap_posix_memalign(void **memory, size_t alignment, size_t size) {
+    if (strikes(FAULT_ALLOCATIONS, "posix_memalign")) {
+        return ENOMEM;
+    }
+    const int error = __real_posix_memalign(memory, alignment, size);
+    if (error == 0) {
+        (void)counted(*memory);
+    }
+    return error;
 }
 
 void __wrap_free(void *memory) {

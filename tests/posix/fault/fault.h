@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 typedef enum fault_kind {
-    FAULT_ALLOCATIONS = 1, /* malloc, calloc, realloc, strdup: NULL */
+    FAULT_ALLOCATIONS = 1, /* malloc, calloc, realloc, strdup, posix_memalign */
     FAULT_SYSTEM = 2,      /* system calls: -1 (or MAP_FAILED) and errno */
 } fault_kind;
 
