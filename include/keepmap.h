@@ -619,7 +619,7 @@ typedef struct km_restore_options {
     void *read_arg;
     km_write_function write; /* with path NULL: the image goes here */
     void *write_arg;
-    km_progress_function progress; /* NULL: none; total is KM_SIZE_UNKNOWN for a stream */
+    km_progress_function progress; /* NULL: none; total KM_SIZE_UNKNOWN: a stream does not say */
     void *progress_arg;
     uint64_t *written; /* bytes of the target that were written; NULL: nobody asks */
 } km_restore_options;
@@ -671,7 +671,7 @@ typedef struct km_verify_options {
     uint32_t threads;      /* 0: as many as processors */
     km_read_function read; /* with snapshot NULL: it comes from here */
     void *read_arg;
-    km_progress_function progress; /* NULL: none */
+    km_progress_function progress; /* NULL: none; total KM_SIZE_UNKNOWN: a stream does not say */
     void *progress_arg;
 } km_verify_options;
 

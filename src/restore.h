@@ -55,6 +55,10 @@ typedef struct km_restore_job {
      * means an empty one. */
     uint64_t length;
     unsigned threads; /* as km_pool_threads has them */
+    /* Only the packed bytes are looked at, and no chunk is unpacked: nothing can be given to the
+     * sink. Hashes are not compared. */
+    bool only_sums;
+    const char *doing; /* for sentences: "restoring" */
     km_progress_function progress;
     void *progress_arg;
     uint64_t progress_before; /* bytes of work before this job... */

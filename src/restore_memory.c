@@ -80,6 +80,7 @@ km_status km_restore_reader(km_reader *reader, uint64_t offset, void *to, uint64
         .offset = offset,
         .length = length,
         .threads = threads,
+        .doing = "restoring",
     };
     uint64_t size = 0;
     return km_restore_run(&job, &size);

@@ -106,6 +106,7 @@ km_status km_restore_prepare(km_restore_source *source, const char *snapshot,
         .offset = options->offset,
         .length = options->length,
         .threads = km_pool_threads(options->threads),
+        .doing = "restoring",
         .progress = options->progress,
         .progress_arg = options->progress_arg,
     };
@@ -114,7 +115,7 @@ km_status km_restore_prepare(km_restore_source *source, const char *snapshot,
         status = settle(source, made.offset, &made.length);
     }
     if (status == KM_OK) {
-        made.progress_total = source->reader != NULL ? made.length : KM_SIZE_UNKNOWN;
+        made.progress_total = made.length != UINT64_MAX ? made.length : KM_SIZE_UNKNOWN;
         *job = made;
     }
     return status;
@@ -123,7 +124,7 @@ km_status km_restore_prepare(km_restore_source *source, const char *snapshot,
 /* ---- Slots --------------------------------------------------------------------------------- */
 
 static km_status fail_memory(const restore_run *run, size_t wanted) {
-    return km_fail(KM_E_NO_MEMORY, "no memory to restore \"%s\": %zu bytes wanted",
+    return km_fail(KM_E_NO_MEMORY, "%s \"%s\" failed: no memory, %zu bytes wanted", run->job->doing,
                    km_restore_source_name(run->job->source), wanted);
 }
 
@@ -137,6 +138,9 @@ static km_status need_slot(restore_run *run, unsigned number, slot **found) {
     }
     if (at->packed == NULL) {
         at->packed = km_buffer_make(run->packed_room);
+    }
+    if (at->packed != NULL && run->job->only_sums) {
+        return KM_OK;
     }
     if (at->raw == NULL) {
         at->raw = km_buffer_make(run->raw_room);
@@ -209,11 +213,31 @@ static km_status unpack_to_put(restore_run *run, uint64_t chunk, slot *at, const
     return sink->in_order ? KM_OK : sink->put(sink->arg, wanted->at, at->bytes, wanted->length);
 }
 
+/* A stream's were summed when they came. */
+static km_status check_sum(restore_run *run, uint64_t chunk, const slot *at) {
+    const uint8_t *packed = NULL;
+    return run->reader != NULL ? km_reader_member(run->reader, chunk, at->packed, &packed) : KM_OK;
+}
+
+static km_status give(restore_run *run, uint64_t chunk, slot *at, const part *wanted) {
+    const km_restore_sink *sink = &run->job->sink;
+    bool has = false;
+    if (run->job->only_sums) {
+        return check_sum(run, chunk, at);
+    }
+    if (sink->has != NULL) {
+        const km_status status = sink->has(sink->arg, wanted->at, &at->entry, at->raw, &has);
+        if (status != KM_OK || has) {
+            return status;
+        }
+    }
+    return sink->memory != NULL ? unpack_to_memory(run, chunk, at, wanted)
+                                : unpack_to_put(run, chunk, at, wanted);
+}
+
 static km_status work(void *arg, uint64_t chunk, unsigned slot_number) {
     restore_run *run = arg;
-    const km_restore_sink *sink = &run->job->sink;
     slot *at = NULL;
-    bool has = false;
     km_status status = need_slot(run, slot_number, &at);
     if (status != KM_OK) {
         return status;
@@ -227,13 +251,7 @@ static km_status work(void *arg, uint64_t chunk, unsigned slot_number) {
     if (wanted.length == 0 && at->entry.raw_length > 0) {
         return KM_OK;
     }
-    if (sink->has != NULL) {
-        status = sink->has(sink->arg, wanted.at, &at->entry, at->raw, &has);
-    }
-    if (status == KM_OK && !has) {
-        status = sink->memory != NULL ? unpack_to_memory(run, chunk, at, &wanted)
-                                      : unpack_to_put(run, chunk, at, &wanted);
-    }
+    status = give(run, chunk, at, &wanted);
     if (status == KM_OK) {
         atomic_fetch_add(&run->done, wanted.length);
     }
@@ -268,7 +286,7 @@ static km_status progress(void *arg, uint64_t finished) {
     if (job->progress(done, job->progress_total, job->progress_arg)) {
         return KM_OK;
     }
-    return km_fail(KM_E_CANCELLED, "restoring \"%s\" was cancelled after %" PRIu64 " bytes",
+    return km_fail(KM_E_CANCELLED, "%s \"%s\" was cancelled after %" PRIu64 " bytes", job->doing,
                    km_restore_source_name(job->source), done);
 }
 
@@ -342,7 +360,7 @@ static km_status run_stream(restore_run *run, uint64_t *size) {
     if (status == KM_OK) {
         status = km_pool_run(&pool, NULL);
     }
-    if (status == KM_OK) {
+    if (status == KM_OK && !run->job->only_sums) {
         status = km_stream_check_hashes(run->stream);
     }
     if (status != KM_OK) {

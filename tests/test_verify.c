@@ -315,7 +315,7 @@ static void whoever_has_enough_is_told_that_it_was_cancelled(void **state) {
         expect_words("verifying \"snapshot.gz\" was cancelled");
         options.progress_arg = &stream;
         assert_int_equal(verify_stream(&one, options), KM_E_CANCELLED);
-        expect_words("stream was cancelled");
+        expect_words("verifying \"(stream)\" was cancelled");
         assert_int_equal(file.calls, 1);
         assert_int_equal(stream.calls, 1);
     }
