@@ -3,7 +3,8 @@
  * around every boundary, and real data of this machine, by every way there and back, at all kinds
  * of levels and with few and many threads.
  *
- * Not under valgrind: so much packing takes it minutes.
+ * Not under valgrind: so much packing takes it minutes. Not under tsan: likewise, and the threads
+ * are those of test_snapshot, test_restore and test_verify.
  * With other codecs: whatever packs, the same comes back; where nothing does, levels are refused
  * and all that is stored makes every trip.
  */
