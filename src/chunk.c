@@ -198,12 +198,16 @@ km_chunk_state km_packed_check(const km_format_entry *entry, const void *packed)
 static km_chunk_state unpack_zeros(km_unpacker *unpacker, const km_format_entry *entry,
                                    const void *packed, void *raw, const uint64_t *seed) {
     const uint32_t length = entry->raw_length;
-    memset(raw, 0, length);
-    need_zeros(&unpacker->zeros, raw, length);
+    if (unpacker->zeros.raw_length != length) {
+        memset(raw, 0, length);
+        need_zeros(&unpacker->zeros, raw, length);
+    }
+    /* Looked at before `raw` is filled: a few bytes that only say so shall not cost 16 MiB each. */
     if (entry->packed_length != unpacker->zeros.packed_length ||
         memcmp(packed, unpacker->zeros.packed, entry->packed_length) != 0) {
         return KM_CHUNK_BAD_STREAM;
     }
+    memset(raw, 0, length);
     if (seed == NULL) {
         return KM_CHUNK_GOOD;
     }

@@ -3,7 +3,8 @@
  *
  * The snapshot is read twice: once to find what there is in it (salvage_scan.h), and, when it is
  * clear what of that makes up the image (salvage_plan.h), once to unpack it. The draft is sparse
- * and has its final size before the first byte, so whatever is not written is a hole.
+ * and gets its final size when the first chunk has been recovered, so whatever is not written is a
+ * hole, and a size alone is never tried.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@
 #define PERMISSION_BITS 07777u
 #define SHARE_ALL (FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
 
-/* Progress is told after so many bytes of the snapshot. */
+/* Progress is told after so many bytes looked through, or unpacked. */
 #define PROGRESS_STEP ((uint64_t)16 << 20)
 
 typedef struct lost_range {
@@ -44,6 +45,8 @@ typedef struct salvage_job {
     uint8_t *packed;
     uint8_t *raw;
     uint64_t told;      /* of progress, in bytes of the snapshot */
+    uint64_t taken;     /* packed bytes of the chunks tried */
+    uint64_t unpacked;  /* raw bytes of them, since progress was told */
     uint64_t end;       /* of the last chunk recovered, in the image */
     uint64_t recovered; /* bytes */
     uint64_t recovered_chunks;
@@ -60,20 +63,36 @@ static km_status fail_target(const salvage_job *job, DWORD error, const char *do
         job->input.path, job->draft.path, doing, offset, job->plan.size);
 }
 
-/* Both readings are half of the work each. */
-static km_status tell_progress(salvage_job *job, uint64_t done, bool second) {
-    const uint64_t size = job->input.size;
-    const uint64_t half = (done < size ? done : size) / 2;
-    const uint64_t now = second ? size - size / 2 + half : half;
-    if (job->options->progress == NULL || (now < job->told + PROGRESS_STEP / 2 && now != 0)) {
-        return KM_OK;
-    }
-    job->told = now > job->told ? now : job->told;
-    if (job->options->progress(job->told, size, job->options->progress_arg)) {
+static km_status tell_progress(salvage_job *job, uint64_t now) {
+    job->told = now;
+    if (job->options->progress == NULL ||
+        job->options->progress(now, job->input.size, job->options->progress_arg)) {
         return KM_OK;
     }
     return km_fail(KM_E_CANCELLED, "salvaging \"%s\" to \"%s\" was cancelled", job->input.path,
                    job->draft.path);
+}
+
+/* Both readings are half of the work each. */
+static uint64_t half(const salvage_job *job, uint64_t done) {
+    return (done < job->input.size ? done : job->input.size) / 2;
+}
+
+static km_status tell_found(salvage_job *job, uint64_t position) {
+    const uint64_t now = half(job, position);
+    return now < job->told + PROGRESS_STEP / 2 ? KM_OK : tell_progress(job, now);
+}
+
+/* By what has been done, not by where it lies: the chunks may be in any order in the file, and a
+ * few packed bytes may be much to write. */
+static km_status tell_tried(salvage_job *job, const km_plan_pick *pick) {
+    job->taken += pick->entry.packed_length;
+    job->unpacked += pick->entry.raw_length;
+    if (job->unpacked < PROGRESS_STEP) {
+        return KM_OK;
+    }
+    job->unpacked = 0;
+    return tell_progress(job, job->input.size - half(job, job->input.size) + half(job, job->taken));
 }
 
 /* ---- What there is ------------------------------------------------------------------------- */
@@ -81,7 +100,7 @@ static km_status tell_progress(salvage_job *job, uint64_t done, bool second) {
 static km_status find_members(salvage_job *job) {
     km_scan scan;
     km_scan_begin(&scan, &job->input);
-    km_status status = tell_progress(job, 0, false);
+    km_status status = tell_progress(job, 0);
     km_scan_result result = KM_SCAN_PAUSE;
     while (status == KM_OK && result != KM_SCAN_END) {
         km_scan_member member;
@@ -90,7 +109,7 @@ static km_status find_members(salvage_job *job) {
             status = km_plan_add(&job->plan, &member);
         }
         if (status == KM_OK) {
-            status = tell_progress(job, scan.position, false);
+            status = tell_found(job, scan.position);
         }
     }
     km_scan_end(&scan);
@@ -170,6 +189,10 @@ static km_status note_lost(salvage_job *job, uint64_t offset) {
 static km_status write_chunk(salvage_job *job, const km_plan_pick *pick) {
     const uint32_t length = pick->entry.raw_length;
     const uint64_t offset = pick->chunk << job->plan.chunk_shift;
+    km_status status = job->recovered_chunks == 0 ? size_target(job) : KM_OK;
+    if (status != KM_OK) {
+        return status;
+    }
     if ((pick->entry.flags & KM_CHUNK_ZEROS) == 0 && length > 0 &&
         !km_zeros_are(job->raw, length)) {
         const DWORD error = job->draft.io->write_at(job->draft.file, offset, job->raw, length);
@@ -177,7 +200,7 @@ static km_status write_chunk(salvage_job *job, const km_plan_pick *pick) {
             return fail_target(job, error, "writing", offset);
         }
     }
-    const km_status status = note_lost(job, offset);
+    status = note_lost(job, offset);
     if (status == KM_OK) {
         job->end = offset + length;
         job->recovered += length;
@@ -201,7 +224,7 @@ static km_status recover_chunks(salvage_job *job) {
             last = pick.chunk;
         }
         if (status == KM_OK) {
-            status = tell_progress(job, pick.offset, true);
+            status = tell_tried(job, &pick);
         }
     }
     if (status == KM_OK && job->recovered_chunks == 0) {
@@ -240,9 +263,6 @@ static km_status salvage(salvage_job *job) {
     km_status status = find_members(job);
     if (status == KM_OK) {
         status = km_plan_decide(&job->plan, job->input.path);
-    }
-    if (status == KM_OK) {
-        status = size_target(job);
     }
     if (status == KM_OK) {
         status = recover_chunks(job);

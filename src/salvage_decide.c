@@ -14,6 +14,10 @@
 #define INDEXES_EACH 4u
 #define NO_SHIFT 0u
 
+/* What the index of one snapshot says of a chain. */
+#define LISTED 1u
+#define CONTRADICTED 2u
+
 /* ---- Order --------------------------------------------------------------------------------- */
 
 static int compare(uint64_t a, uint64_t b) {
@@ -56,9 +60,92 @@ static size_t find_member(const km_plan *plan, uint64_t chunk) {
     return low;
 }
 
+static void read_entry(const km_plan_index *index, uint64_t chunk, km_format_entry *entry) {
+    /* Looked at by the scan. */
+    (void)km_format_entry_read(
+        index->entries + (size_t)(chunk - index->first) * KM_FORMAT_ENTRY_SIZE, entry);
+}
+
+static bool is_as_indexed(const km_plan_member *member, const km_format_entry *entry) {
+    return member->sum == entry->sum && member->packed_length == entry->packed_length &&
+           member->raw_length == entry->raw_length && member->flags == entry->flags;
+}
+
+/* ---- What snapshot the chains are of ------------------------------------------------------- */
+
+static void note_said(const km_plan *plan, const km_plan_index *index, uint8_t *said) {
+    const uint64_t end = index->first + index->count;
+    for (size_t at = find_member(plan, index->first);
+         at < plan->member_count && plan->members[at].chunk < end; at++) {
+        const km_plan_member *member = &plan->members[at];
+        km_format_entry entry = {.flags = 0};
+        read_entry(index, member->chunk, &entry);
+        said[member->chain] |= is_as_indexed(member, &entry) ? LISTED : CONTRADICTED;
+    }
+}
+
+/* said[chain]: by the snapshot's index members, of those that begin with one chunk the first few.
+ */
+static void note_all_said(const km_plan *plan, uint32_t snapshot, uint8_t *said) {
+    uint64_t first = 0;
+    unsigned heard = 0;
+    memset(said, 0, plan->chain_count);
+    for (size_t i = 0; i < plan->index_count; i++) {
+        const km_plan_index *index = &plan->indexes[i];
+        heard = index->first == first ? heard : 0;
+        first = index->first;
+        if (plan->chains[index->chain].snapshot == snapshot && heard < INDEXES_EACH) {
+            heard++;
+            note_said(plan, index, said);
+        }
+    }
+}
+
+/* Gives chains without facts and footer to the snapshot whose index knows them, if there is one. */
+static km_status name_chains(km_plan *plan) {
+    const size_t count = plan->chain_count;
+    uint8_t *said = malloc(count);
+    uint32_t *names = malloc(count * sizeof *names);
+    km_status status = KM_OK;
+    if (said == NULL || names == NULL) {
+        status = km_fail(KM_E_NO_MEMORY, "no memory to tell %zu parts of snapshots apart", count);
+        goto done;
+    }
+    for (size_t i = 0; i < count; i++) {
+        names[i] = KM_PLAN_NO_SNAPSHOT;
+    }
+    for (uint32_t snapshot = 0; snapshot < plan->snapshot_count; snapshot++) {
+        note_all_said(plan, snapshot, said);
+        for (size_t i = 0; i < count; i++) {
+            const bool is_better =
+                names[i] == KM_PLAN_NO_SNAPSHOT || plan->chains[i].snapshot == snapshot;
+            if (said[i] == LISTED && !plan->chains[i].named && is_better) {
+                names[i] = snapshot;
+            }
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (names[i] != KM_PLAN_NO_SNAPSHOT) {
+            plan->chains[i].snapshot = names[i];
+        }
+    }
+
+done:
+    free(names);
+    free(said);
+    return status;
+}
+
 /* ---- What belongs to the chosen snapshot --------------------------------------------------- */
 
 static void choose(km_plan *plan) {
+    for (size_t i = 0; i < plan->member_count; i++) {
+        const km_plan_member *member = &plan->members[i];
+        const uint32_t snapshot = plan->chains[member->chain].snapshot;
+        if (member->whole && snapshot != KM_PLAN_NO_SNAPSHOT) {
+            plan->snapshots[snapshot].bytes += member->raw_length;
+        }
+    }
     for (uint32_t i = 1; i < plan->snapshot_count; i++) {
         if (plan->snapshots[i].bytes > plan->snapshots[plan->chosen].bytes) {
             plan->chosen = i;
@@ -75,17 +162,6 @@ static bool is_trusted(const km_plan *plan, const km_plan_member *member) {
 }
 
 /* ---- The index ----------------------------------------------------------------------------- */
-
-static void read_entry(const km_plan_index *index, uint64_t chunk, km_format_entry *entry) {
-    /* Looked at by the scan. */
-    (void)km_format_entry_read(
-        index->entries + (size_t)(chunk - index->first) * KM_FORMAT_ENTRY_SIZE, entry);
-}
-
-static bool is_as_indexed(const km_plan_member *member, const km_format_entry *entry) {
-    return member->sum == entry->sum && member->packed_length == entry->packed_length &&
-           member->raw_length == entry->raw_length && member->flags == entry->flags;
-}
 
 /* By how many chunks the snapshot's trusted members agree more than they disagree; *compared: with
  * how many there are such. */
@@ -113,18 +189,18 @@ static int64_t agreement(const km_plan *plan, const km_plan_index *index, uint64
     return result;
 }
 
-/* With nothing to compare: who else is trusted? */
-static bool nobody_knows_better(const km_plan *plan, const km_plan_index *index) {
+static bool any_is_trusted(const km_plan *plan) {
     for (size_t i = 0; i < plan->chain_count; i++) {
         if (plan->chains[i].trusted && is_of_chosen(plan, (uint32_t)i)) {
-            return plan->chains[index->chain].trusted;
+            return true;
         }
     }
-    return true;
+    return false;
 }
 
-/* Of the index members from `at` on that begin with the same chunk, which is believed? */
-static size_t believe_one(km_plan *plan, size_t at) {
+/* Of the index members from `at` on that begin with the same chunk, which is believed? With nothing
+ * to compare a trusted one; `untrusted_too`: any. */
+static size_t believe_one(km_plan *plan, size_t at, bool untrusted_too) {
     const uint64_t first = plan->indexes[at].first;
     km_plan_index *best = NULL;
     int64_t best_agreement = -1;
@@ -138,7 +214,7 @@ static size_t believe_one(km_plan *plan, size_t at) {
         heard++;
         const int64_t agreed = agreement(plan, index, &compared);
         if (agreed > best_agreement &&
-            (compared == 0 ? nobody_knows_better(plan, index) : agreed > 0)) {
+            (compared == 0 ? untrusted_too || plan->chains[index->chain].trusted : agreed > 0)) {
             best = index;
             best_agreement = agreed;
         }
@@ -150,8 +226,9 @@ static size_t believe_one(km_plan *plan, size_t at) {
 }
 
 static void believe(km_plan *plan) {
+    const bool untrusted_too = !any_is_trusted(plan);
     for (size_t at = 0; at < plan->index_count;) {
-        at = believe_one(plan, at);
+        at = believe_one(plan, at, untrusted_too);
     }
 }
 
@@ -261,7 +338,7 @@ static void check_index(km_plan *plan) {
 }
 
 km_status km_plan_decide(km_plan *plan, const char *path) {
-    const km_status status = km_plan_close_chain(plan);
+    km_status status = km_plan_close_chain(plan);
     if (status != KM_OK) {
         return status;
     }
@@ -270,8 +347,12 @@ km_status km_plan_decide(km_plan *plan, const char *path) {
                        "nothing can be salvaged from \"%s\": no part of a snapshot was found in it",
                        path);
     }
-    choose(plan);
     sort(plan);
+    status = name_chains(plan);
+    if (status != KM_OK) {
+        return status;
+    }
+    choose(plan);
     believe(plan);
     plan->chunk_shift = find_shift(plan);
     if (plan->chunk_shift == NO_SHIFT) {

@@ -11,7 +11,6 @@
 
 /* The longest that a stored block of deflate can be; what is longer does not lie in one. */
 #define STORED_BLOCK 65535u
-#define NO_SNAPSHOT UINT32_MAX
 
 void km_plan_free(km_plan *plan) {
     for (size_t i = 0; i < plan->index_count; i++) {
@@ -44,7 +43,7 @@ static void *with_room(void *array, size_t size, size_t count, size_t *room) {
 
 static uint32_t new_snapshot(km_plan *plan) {
     if (plan->snapshot_count == KM_PLAN_SNAPSHOTS) {
-        return NO_SNAPSHOT;
+        return KM_PLAN_NO_SNAPSHOT;
     }
     plan->snapshots[plan->snapshot_count] = (km_plan_snapshot){.bytes = 0};
     return plan->snapshot_count++;
@@ -64,7 +63,7 @@ static uint32_t snapshot_of_id(km_plan *plan, const uint8_t *id) {
         }
     }
     /* What begins with facts does not go on with what came before. */
-    if (plan->snapshot_count > 0 && !plan->chain.has_facts) {
+    if (plan->latest < plan->snapshot_count && !plan->chain.has_facts) {
         const km_plan_snapshot *latest = &plan->snapshots[plan->latest];
         if (!latest->has_facts && !latest->has_footer) {
             return plan->latest;
@@ -80,18 +79,21 @@ static bool only_latest_is_open(const km_plan *plan) {
             return false;
         }
     }
-    return plan->snapshot_count > 0;
+    return plan->latest < plan->snapshot_count;
 }
 
-/* Of what snapshot is the chain at hand? */
-static uint32_t chain_snapshot(km_plan *plan) {
+/* Of what snapshot is the chain at hand? `alone`: it may be one of its own. */
+static uint32_t chain_snapshot(km_plan *plan, bool alone) {
     if (plan->chain.has_footer) {
         return snapshot_of_id(plan, plan->chain.footer.id);
     }
     if (plan->chain.has_facts) {
         return snapshot_of_id(plan, plan->chain.facts.id);
     }
-    return only_latest_is_open(plan) ? plan->latest : new_snapshot(plan);
+    if (only_latest_is_open(plan)) {
+        return plan->latest;
+    }
+    return alone ? new_snapshot(plan) : KM_PLAN_NO_SNAPSHOT;
 }
 
 static bool footer_fits_facts(const km_format_footer *footer, const km_format_facts *facts) {
@@ -106,18 +108,20 @@ km_status km_plan_close_chain(km_plan *plan) {
     }
     const bool agrees = !plan->chain.has_facts || !plan->chain.has_footer ||
                         footer_fits_facts(&plan->chain.footer, &plan->chain.facts);
-    const bool is_rooted = plan->chain.has_facts || plan->chain.has_footer ||
-                           plan->chain.end - plan->chain.start > STORED_BLOCK;
-    const uint32_t number = chain_snapshot(plan);
+    const bool is_named = plan->chain.has_facts || plan->chain.has_footer;
+    const bool is_long = plan->chain.proved - plan->chain.start > STORED_BLOCK;
+    const bool counts = is_named || is_long || plan->chain.has_index;
+    const uint32_t number = chain_snapshot(plan, counts);
     km_plan_chain *chains =
         with_room(plan->chains, sizeof *chains, plan->chain_count, &plan->chain_room);
     if (chains == NULL) {
         return fail_no_memory();
     }
     plan->chains = chains;
-    chains[plan->chain_count++] =
-        (km_plan_chain){.snapshot = number, .trusted = agrees && is_rooted};
-    if (number != NO_SNAPSHOT) {
+    chains[plan->chain_count++] = (km_plan_chain){
+        .snapshot = number, .named = is_named, .trusted = agrees && (is_named || is_long)};
+    plan->latest = counts ? number : plan->latest;
+    if (number != KM_PLAN_NO_SNAPSHOT) {
         km_plan_snapshot *snapshot = &plan->snapshots[number];
         if (plan->chain.has_facts && agrees && !snapshot->has_facts) {
             snapshot->facts = plan->chain.facts;
@@ -128,8 +132,6 @@ km_status km_plan_close_chain(km_plan *plan) {
             snapshot->footer = plan->chain.footer;
             snapshot->has_footer = true;
         }
-        snapshot->bytes += plan->chain.bytes;
-        plan->latest = number;
     }
     memset(&plan->chain, 0, sizeof plan->chain);
     return KM_OK;
@@ -157,7 +159,6 @@ static km_status add_data(km_plan *plan, const km_scan_member *found) {
         plan->chain.has_facts = true;
         plan->chain.facts = found->as.data.facts;
     }
-    plan->chain.bytes += found->as.data.whole ? entry->raw_length : 0;
     return KM_OK;
 }
 
@@ -169,6 +170,7 @@ static km_status add_index(km_plan *plan, const km_scan_member *found) {
         return fail_no_memory();
     }
     plan->indexes = indexes;
+    plan->chain.has_index = true;
     uint8_t *entries = malloc(size);
     if (entries == NULL) {
         return fail_no_memory();
@@ -182,6 +184,11 @@ static km_status add_index(km_plan *plan, const km_scan_member *found) {
         .chain = (uint32_t)plan->chain_count,
     };
     return KM_OK;
+}
+
+/* Not only its head? */
+static bool is_there(const km_scan_member *member) {
+    return member->kind != KM_MEMBER_DATA || member->as.data.whole;
 }
 
 km_status km_plan_add(km_plan *plan, const km_scan_member *member) {
@@ -199,6 +206,7 @@ km_status km_plan_add(km_plan *plan, const km_scan_member *member) {
         plan->chain.start = member->offset;
     }
     plan->chain.end = member->end;
+    plan->chain.proved = is_there(member) ? member->end : member->offset;
     switch (member->kind) {
     case KM_MEMBER_DATA:
         return add_data(plan, member);

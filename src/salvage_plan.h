@@ -10,11 +10,16 @@
  *
  * Snapshots. A chain is of the snapshot that its facts or its footer name; one that has neither, of
  * the snapshot that was met last, if that is the only one that has not ended; else it stands alone,
- * since nobody knows which of them goes on there.
+ * since nobody knows which of them goes on there, or is of none, if it has no index member either
+ * and would not be trusted.
  *
- * Trust. A chain is trusted if it has facts or footer, or if it is longer than what a stored block
- * can hold: a snapshot that lies inside a damaged chunk must not be taken for what it lies in. If
- * facts and footer of a chain disagree it is not trusted.
+ * Names. Which snapshot that is, an index knows better than the order: a chain without facts and
+ * footer is of the snapshot whose index lists some of its data members and contradicts none.
+ *
+ * Trust. A chain is trusted if it has facts or footer, or if more of it follows one another than
+ * what a stored block can hold: a snapshot that lies inside a damaged chunk must not be taken for
+ * what it lies in. What its last head says of a body that is not there counts for nothing. If facts
+ * and footer of a chain disagree it is not trusted.
  *
  * Choice. The image is that of the snapshot of which most bytes were found; the first of equals.
  *
@@ -40,6 +45,7 @@
 
 /* Snapshots told apart in one file; the members of more are passed over. */
 #define KM_PLAN_SNAPSHOTS 64u
+#define KM_PLAN_NO_SNAPSHOT UINT32_MAX /* one of those, or none */
 
 typedef struct km_plan_member {
     uint64_t chunk;
@@ -63,6 +69,7 @@ typedef struct km_plan_index {
 
 typedef struct km_plan_chain {
     uint32_t snapshot;
+    bool named; /* has facts or footer */
     bool trusted;
 } km_plan_chain;
 
@@ -71,7 +78,7 @@ typedef struct km_plan_snapshot {
     km_format_footer footer;
     bool has_facts;
     bool has_footer;
-    uint64_t bytes; /* of its whole chunks */
+    uint64_t bytes; /* of its whole chunks, when decided */
 } km_plan_snapshot;
 
 typedef struct km_plan {
@@ -83,15 +90,16 @@ typedef struct km_plan {
     size_t chain_count, chain_room;
     km_plan_snapshot snapshots[KM_PLAN_SNAPSHOTS];
     uint32_t snapshot_count;
-    uint32_t latest; /* the snapshot met last */
+    uint32_t latest; /* the snapshot met last; KM_PLAN_NO_SNAPSHOT: one that is passed over */
 
     /* The chain at hand; `open` if it has members. */
     struct {
         bool open;
         uint64_t start;
-        uint64_t end;
-        uint64_t bytes;
+        uint64_t end;    /* as far as the last head tells */
+        uint64_t proved; /* up to here its members are there */
         bool has_facts;
+        bool has_index;
         bool has_footer;
         km_format_facts facts;
         km_format_footer footer;

@@ -103,11 +103,12 @@ static bool read_index(km_scan *scan, const uint8_t *bytes, size_t size, km_scan
         return false;
     }
     if (!km_format_index_read(bytes, size, &member->as.index.first, &member->as.index.count,
-                              &member->as.index.entries)) {
+                              &member->as.index.entries) ||
+        !entries_are_possible(member->as.index.entries, member->as.index.count)) {
         scan->wasted += size;
         return false;
     }
-    return entries_are_possible(member->as.index.entries, member->as.index.count);
+    return true;
 }
 
 /*

@@ -335,6 +335,28 @@ static void a_form_that_the_flags_contradict_is_found(void **state) {
     drop(&nothing);
 }
 
+/* Else a row of such, a few bytes each, costs 16 MiB each. */
+static void what_only_says_that_it_is_zeros_is_refused_before_they_are_made(void **state) {
+    (void)state;
+    packed_chunk good = chunk_of(KM_CHUNK_ZEROS);
+    packed_chunk said = chunk_of(KM_CHUNK_ZEROS);
+    const uint32_t length = good.entry.raw_length;
+    unsigned char *raw = room_for(length);
+    km_unpacker *one = unpacker();
+    said.entry.packed_length = KM_FORMAT_TRAILER_SIZE + 1;
+    sum_anew(&said);
+    assert_int_equal(km_unpack(one, &good.entry, good.packed, raw, NULL), KM_CHUNK_GOOD);
+    memset(raw, 0xaa, length);
+    assert_int_equal(km_unpack(one, &said.entry, said.packed, raw, NULL), KM_CHUNK_BAD_STREAM);
+    for (uint32_t i = 0; i < length; i++) {
+        assert_int_equal(raw[i], 0xaa);
+    }
+    km_unpacker_free(one);
+    free(raw);
+    drop(&said);
+    drop(&good);
+}
+
 static void a_deflated_chunk_needs_a_library(void **state) {
     (void)state;
     packed_chunk chunk = chunk_of(KM_CHUNK_ZEROS); /* which is deflate to whoever can read it */
@@ -386,6 +408,7 @@ int main(void) {
         cmocka_unit_test(a_wrong_trailer_is_found),
         cmocka_unit_test(a_wrong_hash_is_found_if_asked_for),
         cmocka_unit_test(a_form_that_the_flags_contradict_is_found),
+        cmocka_unit_test(what_only_says_that_it_is_zeros_is_refused_before_they_are_made),
         cmocka_unit_test(a_deflated_chunk_needs_a_library),
         cmocka_unit_test(lengths_that_the_stream_contradicts_are_found),
         cmocka_unit_test(every_state_has_its_words),

@@ -15,6 +15,7 @@
 #include <keepmap/win32.h>
 
 #include "input.h"
+#include "salvage_plan.h"
 #include "salvage_scan.h"
 #include "support/scratch.h"
 #include "support/snapshot_builder.h"
@@ -90,6 +91,20 @@ static void put_in(subject *what, size_t offset, const void *bytes, size_t lengt
     memcpy(larger + offset, bytes, length);
     what->bytes = larger;
     what->length += length;
+}
+
+/* The data members from `first` on, the last one first. */
+static void turn_around(subject *what, size_t first) {
+    const size_t end = what->members[what->chunks].offset;
+    unsigned char *turned = malloc(end);
+    size_t at = end;
+    assert_non_null(turned);
+    for (size_t i = first; i < what->chunks; i++) {
+        at -= what->members[i].length;
+        memcpy(turned + at, what->bytes + what->members[i].offset, what->members[i].length);
+    }
+    memcpy(what->bytes + at, turned + at, end - at);
+    free(turned);
 }
 
 static void spoil_head(subject *what, size_t member) {
@@ -426,6 +441,16 @@ static void exchanged_and_repeated_members_are_found_by_their_numbers(void **sta
     drop(&what);
 }
 
+static void members_before_the_first_are_found_as_well(void **state) {
+    (void)state;
+    const bool lost[MEMBERS] = {false};
+    subject what = mixed_subject(7, &(snapshot_plan){.level = 0});
+    turn_around(&what, 0);
+    const outcome got = check(&what, lost);
+    assert_true(got.report.index_found);
+    drop(&what);
+}
+
 static void the_member_that_the_index_knows_is_preferred(void **state) {
     (void)state;
     const bool lost[MEMBERS] = {false};
@@ -531,6 +556,99 @@ static void a_snapshot_inside_a_damaged_chunk_is_not_taken_for_it(void **state) 
     }
 }
 
+/* The same with a larger one inside: its first two members are whole in a stored block, the third's
+ * head as well, but it promises more than there is behind it. */
+static void a_head_that_promises_much_makes_no_part_of_another_snapshot_trusted(void **state) {
+    (void)state;
+    const snapshot_plan plan = {.id = 1, .level = 0};
+    unsigned char *texts = malloc(5 * CHUNK);
+    assert_non_null(texts);
+    for (size_t i = 0; i < 5; i++) { /* noise, so that all are stored, but for zeros */
+        snapshot_noise(texts + i * CHUNK, CHUNK, 70 + (unsigned)i);
+    }
+    memset(texts + CHUNK, 0, 2 * CHUNK);
+    subject inner = subject_of(texts, 5 * CHUNK, &(snapshot_plan){.id = 2, .level = 0});
+    subject what = mixed_subject(7, &plan);
+    unsigned char *image = what.image;
+    const size_t from = inner.members[1].offset;
+    const size_t length = inner.members[3].offset + inner.members[3].length / 2 - from;
+    const bool lost[MEMBERS] = {false, true, true};
+    what.image = NULL;
+    drop(&what);
+    snapshot_noise(image + CHUNK, 2 * CHUNK, 8);
+    memcpy(image + 2 * CHUNK + 100, inner.bytes + from, length);
+    what = subject_of(image, 7 * CHUNK + 1000, &plan);
+    spoil_head(&what, 1);
+    spoil_head(&what, 2);
+    what.length = what.members[what.chunks].offset;
+    (void)check(&what, lost);
+    drop(&inner);
+    drop(&what);
+}
+
+/* In a damaged chunk lie the beginnings of two snapshots, and many small parts. */
+static void parts_inside_a_damaged_chunk_do_not_hide_the_snapshot_around_it(void **state) {
+    (void)state;
+    const bool lost[MEMBERS] = {true, true};
+    subject one = small_subject(&(snapshot_plan){.id = 3, .level = 1});
+    subject other = small_subject(&(snapshot_plan){.id = 4, .level = 1});
+    subject what = mixed_subject(7, &(snapshot_plan){.id = 1, .level = 0});
+    const snapshot_member *part = &other.members[1];
+    unsigned char *inside = what.bytes + what.members[1].offset + KM_FORMAT_HEAD_SIZE;
+    spoil_head(&what, 0);
+    memset(what.bytes + what.members[1].offset, 'x', what.members[1].length);
+    memcpy(inside, one.bytes, one.members[0].length);
+    inside += one.members[0].length;
+    memcpy(inside, other.bytes, other.members[0].length);
+    inside += other.members[0].length;
+    for (unsigned i = 0; i < 2 * KM_PLAN_SNAPSHOTS; i++) {
+        memcpy(inside + 1, other.bytes + part->offset, part->length);
+        inside += part->length + 1;
+    }
+    assert_true(inside < what.bytes + what.members[2].offset);
+    const outcome got = check(&what, lost);
+    assert_true(got.report.index_found);
+    drop(&one);
+    drop(&other);
+    drop(&what);
+}
+
+static void a_part_without_a_name_is_of_the_snapshot_whose_index_lists_it(void **state) {
+    (void)state;
+    bool lost[MEMBERS] = {true};
+    subject one = mixed_subject(20, &(snapshot_plan){.id = 1, .level = 0});
+    subject other = mixed_subject(20, &(snapshot_plan){.id = 2, .level = 0});
+    /* Twelve chunks of the one, its end gone, and the other, of which two heads are damaged: what
+     * is between these has no name, and chunks that the one has lost. */
+    lost[14] = true;
+    spoil_head(&other, 0);
+    spoil_head(&other, 14);
+    put_in(&other, 0, one.bytes, one.members[12].offset);
+    const outcome got = check(&other, lost);
+    assert_true(got.report.index_found);
+    drop(&one);
+    drop(&other);
+}
+
+static void what_follows_a_snapshot_too_many_is_of_none_before_it(void **state) {
+    (void)state;
+    const bool lost[MEMBERS] = {false, false, false, false, true, true, true, true};
+    subject kept = mixed_subject(7, &(snapshot_plan){.id = 200, .level = 0});
+    subject more = mixed_subject(7, &(snapshot_plan){.id = 201, .level = 0});
+    /* 63 small ones, one cut in its fifth chunk, and one whose second head is damaged. */
+    spoil_head(&more, 1);
+    kept.length = kept.members[4].offset;
+    put_in(&kept, kept.length, more.bytes, more.members[more.chunks].offset);
+    for (unsigned i = 0; i + 1 < KM_PLAN_SNAPSHOTS; i++) {
+        subject small = small_subject(&(snapshot_plan){.id = (uint8_t)(1 + i), .level = 1});
+        put_in(&kept, 0, small.bytes, small.length);
+        drop(&small);
+    }
+    (void)check(&kept, lost);
+    drop(&more);
+    drop(&kept);
+}
+
 /* ---- Hostile files ---- */
 
 /* Looks through the file to its end; the members that are whole. */
@@ -596,6 +714,46 @@ static void index_heads_everywhere_cost_a_few_sums_a_byte(void **state) {
     free(bytes);
 }
 
+/* Each lies within the one before, all sums are right, and no entry is possible. */
+static void index_members_inside_one_another_cost_a_few_sums_a_byte(void **state) {
+    (void)state;
+    enum { LEVELS = 100, SIZE = KM_FORMAT_INDEX_SIZE_MAX, STEP = 2 * KM_FORMAT_ENTRY_SIZE };
+    const size_t length = 64 * (size_t)SIZE;
+    unsigned char *bytes = calloc(1, length);
+    unsigned char *entries = malloc(SIZE);
+    uint64_t wasted = 0;
+    assert_non_null(bytes);
+    assert_non_null(entries);
+    for (size_t at = 0; at < length; at += SIZE) {
+        for (size_t level = LEVELS; level-- > 0;) { /* two entries of room before and behind */
+            const uint32_t count = KM_FORMAT_INDEX_ENTRIES - 4 * (uint32_t)level;
+            unsigned char *member = bytes + at + level * STEP;
+            memcpy(entries, member + 32, (size_t)count * KM_FORMAT_ENTRY_SIZE);
+            km_format_index_write(0, count, entries, member);
+        }
+    }
+    scratch_write("nested", bytes, length);
+    assert_int_equal(scan_all("nested", &wasted), 0);
+    assert_true(wasted >= 4 * length); /* then it ended */
+    assert_true(wasted <= 5 * (length + SIZE));
+    free(entries);
+    free(bytes);
+}
+
+static void a_size_alone_is_never_tried(void **state) {
+    (void)state;
+    km_format_footer footer = {
+        .chunk_shift = KM_CHUNK_SHIFT_MIN,
+        .hash_kind = KM_FORMAT_HASH_XXH3_128,
+        .total = KM_FORMAT_TOTAL_MAX,
+        .chunks = KM_FORMAT_CHUNKS_MAX,
+        .index_offset = KM_FORMAT_TOTAL_MAX,
+    };
+    unsigned char bytes[KM_FORMAT_FOOTER_SIZE];
+    km_format_footer_write(&footer, bytes);
+    assert_int_equal(salvage_bytes(bytes, sizeof bytes).status, KM_E_CORRUPT);
+}
+
 static void a_member_behind_many_damaged_ones_is_found(void **state) {
     (void)state;
     subject what = mixed_subject(20, &(snapshot_plan){.level = 0});
@@ -656,6 +814,48 @@ static bool stop_range(km_range_kind kind, uint64_t offset, uint64_t length, voi
     return false;
 }
 
+typedef struct told {
+    uint64_t last;
+    unsigned in_second_half;
+} told;
+
+static bool note_progress(uint64_t done, uint64_t total, void *arg) {
+    told *so_far = arg;
+    assert_true(done >= so_far->last && done <= total);
+    so_far->last = done;
+    so_far->in_second_half += done > total / 2 && done < total;
+    return true;
+}
+
+/* Each 16 MiB. */
+static void progress_is_told_in_whatever_order_the_chunks_lie(void **state) {
+    (void)state;
+    enum { CHUNKS = 5, SHIFT = 23 };
+    const size_t size = (size_t)CHUNKS << SHIFT;
+    for (unsigned turn = 0; turn < 2; turn++) {
+        unsigned char *image = malloc(size);
+        assert_non_null(image);
+        snapshot_noise(image, size, 3);
+        const snapshot_plan plan = {.chunk_shift = SHIFT, .level = 0};
+        subject what = subject_of(image, size, &plan);
+        if (turn != 0) {
+            turn_around(&what, 1);
+        }
+        told so_far = {.last = 0};
+        const km_salvage_options options = {.flags = KM_RESTORE_NO_SYNC | KM_RESTORE_REPLACE,
+                                            .progress = note_progress,
+                                            .progress_arg = &so_far};
+        scratch_write("turned", what.bytes, what.length);
+        assert_int_equal(km_salvage("turned", "salvaged", &options), KM_OK);
+        assert_true(scratch_equals("salvaged", image, size));
+        assert_int_equal(so_far.last, what.length);
+        assert_int_equal(so_far.in_second_half, 2);
+        drop(&what);
+    }
+    scratch_remove("turned");
+    scratch_remove("salvaged");
+}
+
 static void cancelled_at_any_call_it_leaves_nothing(void **state) {
     (void)state;
     subject what = mixed_subject(4, &(snapshot_plan){.level = 1});
@@ -708,17 +908,25 @@ int main(void) {
         cmocka_unit_test(a_hole_in_the_middle_is_known_without_the_index),
         cmocka_unit_test(a_single_chunk_that_cannot_be_placed_is_not_placed),
         cmocka_unit_test(exchanged_and_repeated_members_are_found_by_their_numbers),
+        cmocka_unit_test(members_before_the_first_are_found_as_well),
         cmocka_unit_test(the_member_that_the_index_knows_is_preferred),
         cmocka_unit_test(garbage_before_behind_and_between_is_passed_over),
         cmocka_unit_test(bytes_missing_in_a_body_lose_that_chunk_alone),
         cmocka_unit_test(of_two_snapshots_the_one_with_more_is_taken_and_never_a_mixture),
         cmocka_unit_test(the_end_of_one_snapshot_is_not_taken_for_the_end_of_another),
         cmocka_unit_test(a_snapshot_inside_a_damaged_chunk_is_not_taken_for_it),
+        cmocka_unit_test(a_head_that_promises_much_makes_no_part_of_another_snapshot_trusted),
+        cmocka_unit_test(parts_inside_a_damaged_chunk_do_not_hide_the_snapshot_around_it),
+        cmocka_unit_test(a_part_without_a_name_is_of_the_snapshot_whose_index_lists_it),
+        cmocka_unit_test(what_follows_a_snapshot_too_many_is_of_none_before_it),
         cmocka_unit_test(heads_that_promise_much_everywhere_cost_a_few_sums_a_byte),
         cmocka_unit_test(index_heads_everywhere_cost_a_few_sums_a_byte),
+        cmocka_unit_test(index_members_inside_one_another_cost_a_few_sums_a_byte),
+        cmocka_unit_test(a_size_alone_is_never_tried),
         cmocka_unit_test(a_member_behind_many_damaged_ones_is_found),
         cmocka_unit_test(what_is_no_snapshot_gives_no_target),
         cmocka_unit_test(an_existing_target_is_replaced_on_demand_alone),
+        cmocka_unit_test(progress_is_told_in_whatever_order_the_chunks_lie),
         cmocka_unit_test(cancelled_at_any_call_it_leaves_nothing),
         cmocka_unit_test(senseless_options_are_refused),
     };
