@@ -39,9 +39,10 @@
  * km_read and km_write do not: they report KM_E_TRUNCATED.
  *
  * Processes. After fork a child may use its parent's maps: they show the same bytes (a KM_PRIVATE
- * map: each process its own copy). A lock held at the fork is one lock of both, and exactly one of
- * the two may unlock it: km_unlock in either frees it, km_close only once the other has closed its
- * map too (at once, if who locked it closes the map while windows of it are open).
+ * map: each process its own copy), and each locks for itself. A lock held at the fork is one lock
+ * of both, and exactly one of the two may unlock it: km_unlock in either frees it, km_close only
+ * once the other has closed its map too (at once, if who locked it closes the map while windows of
+ * it are open).
  *
  * Crashes. Stores through a KM_WRITE map belong to the system at once: they survive the death of
  * the process. What has been flushed with KM_FLUSH_DURABLE also survives the death of the system
@@ -572,12 +573,15 @@ typedef struct km_snapshot_options {
  * whole and durable or not at all, as with km_copy, under the same rules for existing targets.
  *
  * What it holds. The snapshot is taken under the map's shared lock (km_lock): of writers who store
- * under the exclusive lock none appears half. It waits for it timeout_ms (KM_E_TIMEOUT). A lock
- * that this map holds already serves. A segment whose last exclusive holder died with the lock is
- * KM_E_OWNER_DIED: repair it first. Windows of a map and KM_PRIVATE maps take no lock, nor does
- * KM_SNAPSHOT_UNLOCKED: then each page (4 KiB) is as it was at one moment, and no more is promised.
- * In any case the snapshot agrees with itself: a store that comes in between is in it or not. A
- * KM_PRIVATE map is taken with its private stores.
+ * under the exclusive lock none appears half. It waits for it timeout_ms (KM_E_TIMEOUT), asking
+ * `progress` meanwhile. A lock that this map holds already serves. A segment whose last exclusive
+ * holder died with the lock is KM_E_OWNER_DIED: repair it first. Windows of a map and KM_PRIVATE
+ * maps take no lock, nor does KM_SNAPSHOT_UNLOCKED: then each page (4 KiB) is read once and in one
+ * go, but of what is stored to it in that instant a part may be missing. In any case the snapshot
+ * agrees with itself, whatever is stored meanwhile. A KM_PRIVATE map is taken with its private
+ * stores. The snapshot's lock is not yours: km_unlock does not free it, and km_lock on the same map
+ * waits for it; so do not lock the map in this call's own functions. A child forked meanwhile can
+ * neither lock the map nor take snapshots of it under its lock (KM_E_INVALID).
  *
  * since. Chunks that have not changed since that snapshot are copied from it as they are packed,
  * whatever the level then was; the result is whole, and never needs the earlier one. Its chunk size
@@ -768,8 +772,11 @@ typedef struct km_salvage_options {
  * Makes a file of all that is undamaged in a damaged snapshot, zeros (holes) where chunks are lost.
  * Goes through the file member by member; needs neither index nor footer. KM_OK with the report
  * saying what is lost, if anything at all was recovered; KM_E_CORRUPT, and no target, if nothing
- * was. Of several snapshots in one file the one with the most bytes left is taken, never a mixture.
- * Salvaging a file onto itself is KM_E_BUSY.
+ * was. Onto itself: KM_E_EXISTS, with KM_RESTORE_REPLACE KM_E_BUSY.
+ *
+ * Of several snapshots in one file (64 are told apart) the one with the most bytes left is taken,
+ * never a mixture as far as beginning, index or end tell them apart. Where the index is lost, less
+ * than 64 KiB between two damaged places count as lost too: it may be a snapshot inside a chunk.
  */
 KM_API KM_MUST_CHECK km_status km_salvage(const char *snapshot, const char *path,
                                           const km_salvage_options *options);

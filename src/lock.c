@@ -10,6 +10,7 @@
 #include "map.h"
 #include "segment.h"
 #include "size.h"
+#include "snapshot_lock.h"
 #include "status.h"
 
 /* Part of keepmap's conventions, see keepmap.h: programs of other versions must meet here. */
@@ -105,6 +106,44 @@ static km_status take_lock(km_map *map, km_lock_mode mode, const km_deadline *de
     return status;
 }
 
+static km_status fail_begun(const km_map *map, const char *by) {
+    return km_fail(KM_E_INVALID, "cannot lock \"%s\": %s", map->file->path, by);
+}
+
+/* Makes map->lock ours. The lock of a snapshot is none of the program's: it is waited for, as if
+ * another map had it. */
+static km_status begin_locking(km_map *map, const km_deadline *deadline) {
+    for (;;) {
+        int found = KM_UNLOCKED;
+        if (atomic_compare_exchange_strong(&map->lock, &found, KM_LOCK_CHANGING)) {
+            return KM_OK;
+        }
+        if (found != KM_LOCK_SNAPSHOT) {
+            return fail_begun(map, found == KM_LOCKED ? "this map holds its lock already"
+                                                      : "another thread is locking this map");
+        }
+        if (km_snapshot_lock_is_inherited(map)) {
+            return fail_begun(map, "this process was forked while a snapshot of it was being made");
+        }
+        if (km_deadline_left(deadline) == 0) {
+            return km_fail(deadline->timeout_ms == 0 ? KM_E_BUSY : KM_E_TIMEOUT,
+                           "cannot lock \"%s\": a snapshot of this map is being made",
+                           map->file->path);
+        }
+        Sleep(FIRST_PAUSE_MS);
+    }
+}
+
+/* By who owns map->lock, which is `as` if all goes well. */
+static km_status lock_begun(km_map *map, km_lock_mode mode, const km_deadline *deadline,
+                            km_lock_state as) {
+    bool held = false;
+    km_status status = take_lock(map, mode, deadline, &held);
+    map->locker = GetCurrentProcessId();
+    atomic_store(&map->lock, (int)(held ? as : KM_UNLOCKED));
+    return status;
+}
+
 km_status km_lock(km_map *map, km_lock_mode mode, uint32_t timeout_ms) {
     if (map == NULL || (mode != KM_LOCK_SHARED && mode != KM_LOCK_EXCLUSIVE)) {
         return km_fail(KM_E_INVALID, "cannot lock: %s",
@@ -120,24 +159,23 @@ km_status km_lock(km_map *map, km_lock_mode mode, uint32_t timeout_ms) {
         return km_fail(KM_E_UNSUPPORTED,
                        "cannot lock \"%s\": what a snapshot holds does not change", file->path);
     }
-    int state = KM_UNLOCKED;
-    if (!atomic_compare_exchange_strong(&map->lock, &state, KM_LOCK_CHANGING)) {
-        return km_fail(KM_E_INVALID, "cannot lock \"%s\": %s", file->path,
-                       state == KM_LOCKED ? "this map holds its lock already"
-                                          : "another thread is locking this map");
-    }
     if (file->segment != NULL && mode == KM_LOCK_EXCLUSIVE && file->access != KM_WRITE) {
-        atomic_store(&map->lock, KM_UNLOCKED);
         return km_fail(KM_E_ACCESS,
                        "cannot lock the segment \"%s\" exclusively: the map is not for writing",
                        file->path);
     }
-    bool held = false;
     const km_deadline deadline = km_deadline_in(timeout_ms);
-    km_status status = take_lock(map, mode, &deadline, &held);
-    map->locker = GetCurrentProcessId();
-    atomic_store(&map->lock, held ? KM_LOCKED : KM_UNLOCKED);
-    return status;
+    km_status status = begin_locking(map, &deadline);
+    return status == KM_OK ? lock_begun(map, mode, &deadline, KM_LOCKED) : status;
+}
+
+km_lock_state km_lock_for_snapshot(km_map *map, uint32_t timeout_ms, km_status *status) {
+    int found = KM_UNLOCKED;
+    if (atomic_compare_exchange_strong(&map->lock, &found, KM_LOCK_SNAPSHOT)) {
+        const km_deadline deadline = km_deadline_in(timeout_ms);
+        *status = lock_begun(map, KM_LOCK_SHARED, &deadline, KM_LOCK_SNAPSHOT);
+    }
+    return (km_lock_state)found;
 }
 
 /* By who owns map->lock. The byte is freed whatever becomes of the mark. */
@@ -182,6 +220,10 @@ km_status km_unlock(km_map *map) {
                        map->file->path);
     }
     return give_back(map, true);
+}
+
+void km_unlock_for_snapshot(km_map *map) {
+    (void)give_back(map, true); /* a shared lock says nothing of the mark: the next is told too */
 }
 
 void km_lock_drop(km_map *map) {

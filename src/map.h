@@ -31,6 +31,7 @@ typedef struct km_file {
     km_segment_state *segment;  /* fixed; NULL: a file */
     km_contents *contents;      /* fixed; NULL: no snapshot's; it has no handle then */
     char *path;                 /* fixed: as given */
+    DWORD opener;               /* fixed: the process that opened it */
     WCHAR *native_path;         /* fixed: as CreateFileW takes it */
     km_access access;           /* fixed */
     uint32_t flags;             /* fixed: KM_OPEN_* */
@@ -43,6 +44,7 @@ typedef enum km_lock_state {
     KM_UNLOCKED,
     KM_LOCK_CHANGING, /* one thread is at it */
     KM_LOCKED,
+    KM_LOCK_SNAPSHOT, /* a snapshot has it, or is about to: the program has not */
 } km_lock_state;
 
 struct km_map {
@@ -64,7 +66,7 @@ struct km_map {
     km_segment_lock *companion; /* what a segment's lock lies on; NULL until it is first locked */
     uint64_t mark;              /* while KM_LOCKED: this map's in the segment; 0: none */
     uint64_t found;             /* while KM_LOCKED with a mark: the dead holder's before it, or 0 */
-    atomic_int readers;         /* snapshots that share a lock of their own (snapshot_lock.h) */
+    _Atomic uint64_t readers;   /* snapshots that share a lock of their own (snapshot_lock.c) */
     _Atomic(km_changes *) changes; /* since a snapshot that tracks; NULL: unknown */
 };
 
@@ -113,6 +115,16 @@ DWORD km_map_discard(km_map *map);
  * `verb`", if the range is not inside the map.
  */
 km_status km_map_range(const km_map *map, uint64_t offset, uint64_t *length, const char *verb);
+
+/*
+ * For snapshots: the map's lock, shared, which is no business of km_lock and km_unlock. What
+ * map->lock was; only if that is KM_UNLOCKED anything has been done, and *status says what came of
+ * it.
+ */
+km_lock_state km_lock_for_snapshot(km_map *map, uint32_t timeout_ms, km_status *status);
+
+/* Gives it back, also after KM_E_OWNER_DIED. */
+void km_unlock_for_snapshot(km_map *map);
 
 /* For km_close: gives the lock back, if the map holds one, without a word on what it protects. */
 void km_lock_drop(km_map *map);

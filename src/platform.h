@@ -115,7 +115,7 @@ DWORD km_platform_allocated(HANDLE file, uint64_t *bytes);
 /*
  * The first run of data at or behind `offset`: [*start, *end), both at most `size`. Without any,
  * *start = *end = size. A file system that knows no holes reports one run. The file pointer may
- * move.
+ * move. `end` NULL: nobody asks for it. To find it the system may look at each page of the run.
  */
 DWORD km_platform_next_data(HANDLE file, uint64_t offset, uint64_t size, uint64_t *start,
                             uint64_t *end);

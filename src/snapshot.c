@@ -197,8 +197,13 @@ static void unlock(snapshot_job *job) {
 }
 
 static km_status begin_source(snapshot_job *job) {
+    const km_snapshot_patience patience = {
+        .timeout_ms = job->options.timeout_ms,
+        .progress = job->options.progress,
+        .progress_arg = job->options.progress_arg,
+    };
     km_status status =
-        wants_lock(job) ? km_snapshot_lock(job->map, job->options.timeout_ms, &job->locked) : KM_OK;
+        wants_lock(job) ? km_snapshot_lock(job->map, &patience, &job->locked) : KM_OK;
     if (status != KM_OK) {
         return status;
     }

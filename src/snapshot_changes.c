@@ -29,7 +29,8 @@ static void put_back(km_map *map, km_changes *changes) {
 }
 
 /*
- * Does every store to the file that sharing modes allow go through this map's view?
+ * Does every store to the file that sharing modes allow go through this map's view? Not that of a
+ * child made by fork, whose parent goes on storing through its own.
  * *windows: what they are to be later for that to have stayed so. Asked for before the references:
  * km_map_new_window changes them in the opposite order.
  */
@@ -37,7 +38,8 @@ static bool sees_all_stores(const km_map *map, uint64_t *windows) {
     const km_file *file = map->file;
     *windows = atomic_load(&file->windows);
     return map->view != NULL && map->opened && !map->window && file->access == KM_WRITE &&
-           file->segment == NULL && file->contents == NULL && (file->flags & KM_OPEN_SOLE) != 0 &&
+           file->opener == GetCurrentProcessId() && file->segment == NULL &&
+           file->contents == NULL && (file->flags & KM_OPEN_SOLE) != 0 &&
            atomic_load(&file->references) == 1;
 }
 

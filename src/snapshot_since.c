@@ -74,5 +74,5 @@ km_status km_since_compare(const km_reader *since, km_unpacker *unpacker, uint64
         km_reader_entry(since, chunk, &entry);
         *same = memcmp(raw, unpacked, entry.raw_length) == 0;
     }
-    return status == KM_OK && *same ? km_since_take(since, chunk, member) : status;
+    return status; /* what was unpacked is still in `member`, as it is to be taken over */
 }

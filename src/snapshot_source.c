@@ -78,9 +78,8 @@ static bool is_hole(const km_source *source, uint64_t offset, uint32_t length) {
     const km_map *map = source->reader.map;
     const uint64_t from = map->offset + offset;
     uint64_t start = 0;
-    uint64_t end = 0;
     return source->holes &&
-           km_platform_next_data(map->file->handle, from, from + length, &start, &end) ==
+           km_platform_next_data(map->file->handle, from, from + length, &start, NULL) ==
                ERROR_SUCCESS &&
            start == from + length;
 }

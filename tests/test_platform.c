@@ -271,6 +271,9 @@ static void runs_of_data_cover_all_data_and_come_to_an_end(void **state) {
         assert_int_equal(km_platform_next_data(file, at, size, &start, &end), ERROR_SUCCESS);
         assert_true(start >= at && start <= end && end <= size);
         assert_true(end > start || start == size);
+        uint64_t alone = 0;
+        assert_int_equal(km_platform_next_data(file, at, size, &alone, NULL), ERROR_SUCCESS);
+        assert_int_equal(alone, start);
         head = head || (start == 0 && end >= 4);
         tail = tail || (start <= 8 * MIB && end == size);
         at = end;

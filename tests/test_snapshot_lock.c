@@ -13,6 +13,7 @@
 
 #include <keepmap.h>
 
+#include "map.h"
 #include "support/child.h"
 #include "support/restore_image.h"
 #include "support/scratch.h"
@@ -204,6 +205,21 @@ static void the_lock_goes_after_a_failure_too(void **state) {
     km_close(map);
 }
 
+static void who_waits_for_the_lock_can_be_cancelled(void **state) {
+    (void)state;
+    km_map *map = new_file("awaited", KM_WRITE);
+    child *writer = start_writer("file", "awaited");
+    store_half(writer);
+    taken_not(KM_E_CANCELLED, map, "awaited.gz",
+              &(km_snapshot_options){.timeout_ms = 60000, .progress = stop_at_once});
+    assert_int_equal(km_unlock(map), KM_E_INVALID); /* it holds nothing */
+    store_rest(writer);
+    (void)taken(map, "awaited.gz", NULL);
+    pair_is("awaited.gz", 1);
+    assert_int_equal(child_finish(writer), 0);
+    km_close(map);
+}
+
 static void a_lock_held_already_serves_and_stays(void **state) {
     (void)state;
     km_map *map = new_file("own", KM_WRITE);
@@ -261,6 +277,65 @@ static void a_segment_whose_locker_died_has_to_be_repaired_first(void **state) {
     assert_int_equal(km_unlock(map), KM_OK);
     (void)taken(map, "died.gz", NULL);
     pair_is("died.gz", 1);
+    km_close(map);
+}
+
+/* ---- Beside the program's own lock of the same map ----------------------------------------- */
+
+typedef struct locking {
+    km_map *map;
+    km_status status;
+    thread *runs;
+    km_status tried, unlocked; /* meanwhile */
+} locking;
+
+static void lock_exclusively(void *arg) {
+    locking *one = arg;
+    one->status = km_lock(one->map, KM_LOCK_EXCLUSIVE, KM_WAIT_FOREVER);
+}
+
+static void a_snapshot_waits_while_another_thread_waits_for_the_map_s_lock(void **state) {
+    (void)state;
+    km_map *map = new_file("beside", KM_WRITE);
+    child *writer = start_writer("file", "beside");
+    store_half(writer);
+    locking one = {.map = map, .status = KM_E_IO};
+    one.runs = thread_start(lock_exclusively, &one);
+    while (atomic_load(&map->lock) != KM_LOCK_CHANGING) { /* until it waits */
+    }
+    taken_not(KM_E_TIMEOUT, map, "beside.gz", &(km_snapshot_options){.timeout_ms = 20});
+    store_rest(writer);
+    (void)taken(map, "beside.gz", NULL); /* under the lock that the thread gets, or its own */
+    thread_join(one.runs);
+    assert_int_equal(one.status, KM_OK);
+    pair_is("beside.gz", 1);
+    assert_int_equal(km_unlock(map), KM_OK);
+    assert_int_equal(child_finish(writer), 0);
+    km_close(map);
+}
+
+static bool lock_meanwhile(uint64_t done, uint64_t total, void *arg) {
+    locking *one = arg;
+    if (one->runs == NULL && done < total) {
+        one->tried = km_lock(one->map, KM_LOCK_SHARED, 0);
+        one->unlocked = km_unlock(one->map);
+        one->runs = thread_start(lock_exclusively, one);
+    }
+    return true;
+}
+
+static void km_lock_waits_for_a_snapshot_of_the_same_map(void **state) {
+    (void)state;
+    km_map *map = new_file("awaiting", KM_WRITE);
+    locking one = {.map = map, .status = KM_E_IO};
+    const km_snapshot_options how = {
+        .chunk_size = CHUNK, .progress = lock_meanwhile, .progress_arg = &one};
+    (void)taken(map, "awaiting.gz", &how);
+    thread_join(one.runs);
+    assert_int_equal(one.tried, KM_E_BUSY);
+    assert_int_equal(one.unlocked, KM_E_INVALID); /* the snapshot's lock is not the program's */
+    assert_int_equal(one.status, KM_OK);
+    assert_int_equal(km_unlock(map), KM_OK);
     km_close(map);
 }
 
@@ -331,9 +406,12 @@ int main(int argc, char **argv) {
         cmocka_unit_test(nor_does_one_in_a_segment),
         cmocka_unit_test(no_writer_gets_the_lock_while_it_is_read),
         cmocka_unit_test(the_lock_goes_after_a_failure_too),
+        cmocka_unit_test(who_waits_for_the_lock_can_be_cancelled),
         cmocka_unit_test(a_lock_held_already_serves_and_stays),
         cmocka_unit_test(windows_private_maps_and_who_says_so_wait_for_nobody),
         cmocka_unit_test(a_segment_whose_locker_died_has_to_be_repaired_first),
+        cmocka_unit_test(a_snapshot_waits_while_another_thread_waits_for_the_map_s_lock),
+        cmocka_unit_test(km_lock_waits_for_a_snapshot_of_the_same_map),
         cmocka_unit_test(two_snapshots_of_one_map_share_one_lock),
         cmocka_unit_test(two_that_begin_at_once_both_work),
     };

@@ -39,8 +39,9 @@ typedef struct kmw_file {
     char *delete_path; /* absolute; NULL unless FILE_FLAG_DELETE_ON_CLOSE */
     int delete_pin;    /* then: keeps the inode's number from being used again; else -1 */
 
-    struct kmw_lock_range *lock_ranges; /* this and the next: guarded by mutexes->ranges */
-    int lock_descriptor; /* for exclusive locks through a read-only handle; -1 until needed */
+    struct kmw_lock_range *lock_ranges; /* this and the next two: guarded by mutexes->ranges */
+    int lock_descriptor;      /* where the ranges' own description is; -1: the handle's serves */
+    unsigned lock_generation; /* the process, after forks, whose own that description is */
 } kmw_file;
 
 /*

@@ -196,17 +196,51 @@ static int move_to_writable(kmw_file *file) {
 }
 
 /*
+ * The descriptions that a child made by fork finds are its parent's too, who would be let in by the
+ * child's locks, and lose his own with its unlocks. So the child locks through one of its own, as
+ * soon as it holds nothing any more that was locked before the fork: that is one lock of both. Not
+ * while a thread here waits on the old one.
+ */
+static bool shares_with_parent(const kmw_file *file) {
+    if (file->lock_generation == kmw_fork_generation()) {
+        return false;
+    }
+    for (const range *r = file->lock_ranges; r != NULL; r = r->next) {
+        if (r->held || r->generation == kmw_fork_generation()) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int reopen_for_ranges(const kmw_file *file) {
+    const int descriptor = kmw_file_reopen_apart(file, O_RDWR);
+    return descriptor >= 0 || file->writable
+               ? descriptor
+               : kmw_file_reopen_apart(file, O_RDONLY); /* exclusive ranges are out of reach */
+}
+
+/* If there cannot be another description, the parent's has to do. */
+static void part_from_parent(kmw_file *file) {
+    const int descriptor = reopen_for_ranges(file);
+    if (descriptor < 0) {
+        return;
+    }
+    if (file->lock_descriptor >= 0) {
+        close(file->lock_descriptor);
+    }
+    file->lock_descriptor = descriptor;
+    file->lock_generation = kmw_fork_generation();
+}
+
+/*
  * A view keeps the description it was mapped from, and with it the locks that this has, longer than
  * any handle. So ranges have a description of their own where sections share the handle's; or none,
  * if there cannot be another one.
  */
 static void move_apart(kmw_file *file) {
-    int descriptor = kmw_file_reopen_apart(file, O_RDWR);
-    if (descriptor < 0 && !file->writable) {
-        descriptor = kmw_file_reopen_apart(file, O_RDONLY); /* exclusive ranges were out of reach */
-    }
-    file->lock_descriptor = descriptor;
-    if (descriptor >= 0) {
+    file->lock_descriptor = reopen_for_ranges(file);
+    if (file->lock_descriptor >= 0) {
         let_go(file); /* what somebody who waited got, and has not told the table yet */
     }
 }
@@ -227,6 +261,9 @@ static int wait_for(kmw_file *file, const struct flock *piece) {
 
 /* One attempt to hold `wanted`: 0, EAGAIN with the refused piece, or errno. */
 static int try_to_hold(kmw_file *file, range *wanted, struct flock *refused) {
+    if (shares_with_parent(file)) {
+        part_from_parent(file);
+    }
     if (wanted->exclusive && !file->writable && file->lock_descriptor < 0) {
         int error = move_to_writable(file);
         if (error != 0) {
@@ -428,6 +465,7 @@ bool kmw_file_locks_are_here(kmw_file *file) {
 void kmw_file_locks_init(kmw_file *file) {
     file->lock_ranges = NULL;
     file->lock_descriptor = -1;
+    file->lock_generation = kmw_fork_generation();
 }
 
 static void forget_ranges(kmw_file *file) {

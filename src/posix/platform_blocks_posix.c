@@ -153,13 +153,17 @@ static uint64_t smaller(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-/* Sets [*start, *end), which the caller has set to all of the rest. */
+/* Sets [*start, *end), which the caller has set to all of the rest. Where a run of data ends is
+ * asked only if somebody wants to know: tmpfs walks through all of its pages to tell. */
 static DWORD seek_data(int descriptor, uint64_t size, uint64_t *start, uint64_t *end) {
-    off_t data = lseek(descriptor, (off_t)*start, SEEK_DATA);
-    off_t hole = data < 0 ? -1 : lseek(descriptor, data, SEEK_HOLE);
+    const off_t data = lseek(descriptor, (off_t)*start, SEEK_DATA);
+    const bool is_run = data >= 0 && (uint64_t)data < size;
+    const off_t hole = is_run && end != NULL ? lseek(descriptor, data, SEEK_HOLE) : data;
     if (hole >= 0) {
         *start = smaller((uint64_t)data, size);
-        *end = smaller((uint64_t)hole, size);
+        if (end != NULL) {
+            *end = smaller(is_run ? (uint64_t)hole : size, size);
+        }
         return ERROR_SUCCESS;
     }
     if (errno == ENXIO) { /* nothing but a hole, or nothing at all, behind the offset */
@@ -179,13 +183,19 @@ static DWORD seek_data(int descriptor, uint64_t size, uint64_t *start, uint64_t 
 }
 #endif
 
+static void report_run(uint64_t from, uint64_t to, uint64_t *start, uint64_t *end) {
+    *start = from;
+    if (end != NULL) {
+        *end = to;
+    }
+}
+
 DWORD km_platform_next_data(HANDLE file, uint64_t offset, uint64_t size, uint64_t *start,
                             uint64_t *end) {
     uint64_t from = offset;
     uint64_t to = size;
     if (offset >= size) {
-        *start = size;
-        *end = size;
+        report_run(size, size, start, end);
         return ERROR_SUCCESS;
     }
     if (offset > KM_SIZE_MAX) {
@@ -196,11 +206,10 @@ DWORD km_platform_next_data(HANDLE file, uint64_t offset, uint64_t size, uint64_
     if (use.object == NULL) {
         return GetLastError();
     }
-    DWORD error = seek_data(opened->descriptor, size, &from, &to);
+    DWORD error = seek_data(opened->descriptor, size, &from, end != NULL ? &to : NULL);
     kmw_use_end(use);
     if (error == ERROR_SUCCESS) {
-        *start = from;
-        *end = to;
+        report_run(from, to, start, end);
     }
     return error;
 }

@@ -109,11 +109,17 @@ DWORD km_platform_allocated(HANDLE file, uint64_t *bytes) {
     return ERROR_SUCCESS;
 }
 
+static void report_run(uint64_t from, uint64_t to, uint64_t *start, uint64_t *end) {
+    *start = from;
+    if (end != NULL) {
+        *end = to;
+    }
+}
+
 DWORD km_platform_next_data(HANDLE file, uint64_t offset, uint64_t size, uint64_t *start,
                             uint64_t *end) {
     if (offset >= size) {
-        *start = size;
-        *end = size;
+        report_run(size, size, start, end);
         return ERROR_SUCCESS;
     }
     if (size > KM_SIZE_MAX) {
@@ -126,22 +132,19 @@ DWORD km_platform_next_data(HANDLE file, uint64_t offset, uint64_t size, uint64_
     DWORD error = control(file, FSCTL_QUERY_ALLOCATED_RANGES, &asked, sizeof asked, &found,
                           sizeof found, &returned);
     if (error == ERROR_NOT_SUPPORTED) { /* no holes known: all that is left is data */
-        *start = offset;
-        *end = size;
+        report_run(offset, size, start, end);
         return ERROR_SUCCESS;
     }
     if (error != ERROR_SUCCESS && error != ERROR_MORE_DATA) { /* more runs do not matter yet */
         return error;
     }
     if (returned < sizeof found) {
-        *start = size;
-        *end = size;
+        report_run(size, size, start, end);
         return ERROR_SUCCESS;
     }
     uint64_t first = (uint64_t)found.FileOffset.QuadPart;
     uint64_t last = first + (uint64_t)found.Length.QuadPart;
-    *start = first < offset ? offset : first;
-    *end = last < size ? last : size;
+    report_run(first < offset ? offset : first, last < size ? last : size, start, end);
     return ERROR_SUCCESS;
 }
 

@@ -110,6 +110,55 @@ static void a_child_that_unlocks_frees_the_lock_of_both(void **state) {
     km_close(map);
 }
 
+static bool lock_and_unlock(km_map *map) {
+    return km_lock(map, KM_LOCK_EXCLUSIVE, 0) == KM_OK && km_unlock(map) == KM_OK &&
+           km_lock(map, KM_LOCK_SHARED, 0) == KM_OK && km_unlock(map) == KM_OK;
+}
+
+static bool is_locked_out(km_map *map) {
+    return km_lock(map, KM_LOCK_EXCLUSIVE, 0) == KM_E_BUSY &&
+           km_lock(map, KM_LOCK_SHARED, 0) == KM_E_BUSY;
+}
+
+/* Each by locks taken after the fork. */
+static void parent_and_child_keep_each_other_out(void **state) {
+    (void)state;
+    static const km_access accesses[] = {KM_WRITE, KM_READ};
+    scratch_file("apart", 1000, 7);
+    for (size_t i = 0; i < 2; i++) {
+        int go[2];
+        int tried[2];
+        km_map *map = open_map("apart", accesses[i]);
+        assert_int_equal(pipe(go), 0);
+        assert_int_equal(pipe(tried), 0);
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            char byte = 0;
+            const bool out = read(go[0], &byte, 1) == 1 && is_locked_out(map);
+            const bool said = write(tried[1], "!", 1) == 1;
+            _exit(out && said && read(go[0], &byte, 1) == 1 && lock_and_unlock(map) ? 0 : 1);
+        }
+        assert_int_equal(km_lock(map, KM_LOCK_EXCLUSIVE, 0), KM_OK);
+        assert_int_equal(write(go[1], "!", 1), 1);
+        char byte = 0;
+        assert_int_equal(read(tried[0], &byte, 1), 1);
+        km_map *other = open_map("apart", KM_READ);
+        assert_int_equal(km_lock(other, KM_LOCK_SHARED, 0), KM_E_BUSY);
+        assert_int_equal(km_unlock(map), KM_OK);
+        assert_int_equal(write(go[1], "!", 1), 1);
+        int status = 0;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        km_close(other);
+        km_close(map);
+        for (int end = 0; end < 2; end++) {
+            close(go[end]);
+            close(tried[end]);
+        }
+    }
+}
+
 static void a_child_keeps_what_its_parent_has_closed(void **state) {
     (void)state;
     int go[2];
@@ -147,6 +196,7 @@ int main(void) {
         cmocka_unit_test(a_child_that_closes_leaves_the_lock_to_its_parent),
         cmocka_unit_test(a_child_that_closes_a_map_with_windows_leaves_the_lock_to_its_parent),
         cmocka_unit_test(a_child_that_unlocks_frees_the_lock_of_both),
+        cmocka_unit_test(parent_and_child_keep_each_other_out),
         cmocka_unit_test(a_child_keeps_what_its_parent_has_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
