@@ -16,9 +16,10 @@
 
 #include "append.h"
 #include "io.h"
+#include "support/append_bytes.h"
 #include "support/scratch.h"
 
-#define PIECE ((size_t)1 << 20)
+#define PIECE APPEND_PIECE
 #define MOST (5 * PIECE + 12345)
 
 /* ---- A disk -------------------------------------------------------------------------------- */
@@ -45,33 +46,6 @@ static km_io failing_io(unsigned failing, DWORD error) {
     return io;
 }
 
-static HANDLE new_file(const char *name) {
-    HANDLE file = CreateFileA(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, CREATE_ALWAYS,
-                              FILE_ATTRIBUTE_NORMAL, NULL);
-    assert_true(file != INVALID_HANDLE_VALUE);
-    return file;
-}
-
-static unsigned char *bytes_of(size_t size) {
-    unsigned char *bytes = malloc(size);
-    assert_non_null(bytes);
-    for (size_t i = 0; i < size; i++) {
-        bytes[i] = (unsigned char)(i * 7 + i / 4096 + i / PIECE);
-    }
-    return bytes;
-}
-
-/* In steps of so many bytes, all of them, whatever each call says. The first error. */
-static DWORD give_all(km_append *append, const unsigned char *bytes, size_t size, size_t step) {
-    DWORD first = ERROR_SUCCESS;
-    for (size_t at = 0; at < size; at += step) {
-        const size_t length = size - at < step ? size - at : step;
-        const DWORD error = km_append_give(append, bytes + at, length);
-        first = first != ERROR_SUCCESS ? first : error;
-    }
-    return first;
-}
-
 /* ---- What comes out ------------------------------------------------------------------------ */
 
 static void whatever_is_given_is_in_the_file(void **state) {
@@ -82,13 +56,13 @@ static void whatever_is_given_is_in_the_file(void **state) {
         3 * PIECE, MOST,
     };
     static const size_t steps[] = {65521, PIECE, MOST};
-    unsigned char *bytes = bytes_of(MOST);
+    unsigned char *bytes = append_bytes(MOST);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         for (size_t j = 0; j < sizeof steps / sizeof steps[0]; j++) {
-            HANDLE file = new_file("given");
+            HANDLE file = append_new_file("given");
             km_append *append = NULL;
             assert_int_equal(km_append_begin(&append, &km_io_default, file, true), ERROR_SUCCESS);
-            assert_int_equal(give_all(append, bytes, sizes[i], steps[j]), ERROR_SUCCESS);
+            assert_int_equal(append_give_all(append, bytes, sizes[i], steps[j]), ERROR_SUCCESS);
             assert_int_equal(km_append_end(append), ERROR_SUCCESS);
             assert_int_equal(km_append_written(append), sizes[i]);
             assert_int_equal(km_append_end(append), ERROR_SUCCESS); /* nothing is left to write */
@@ -105,14 +79,14 @@ static void whatever_is_given_is_in_the_file(void **state) {
 
 static void after_a_write_that_failed_nothing_is_written_and_the_error_stays(void **state) {
     (void)state;
-    unsigned char *bytes = bytes_of(MOST);
+    unsigned char *bytes = append_bytes(MOST);
     for (unsigned failing = 1; failing <= 6; failing++) {
         const km_io io = failing_io(failing, ERROR_DISK_FULL);
         const size_t before = (failing - 1) * PIECE;
-        HANDLE file = new_file("failed");
+        HANDLE file = append_new_file("failed");
         km_append *append = NULL;
         assert_int_equal(km_append_begin(&append, &io, file, true), ERROR_SUCCESS);
-        const DWORD told = give_all(append, bytes, MOST, 300000);
+        const DWORD told = append_give_all(append, bytes, MOST, 300000);
         assert_true(told == ERROR_SUCCESS || told == ERROR_DISK_FULL);
         assert_int_equal(km_append_end(append), ERROR_DISK_FULL);
         assert_int_equal(km_append_end(append), ERROR_DISK_FULL);
@@ -127,12 +101,12 @@ static void after_a_write_that_failed_nothing_is_written_and_the_error_stays(voi
 
 static void an_error_is_told_before_two_more_pieces_are_full(void **state) {
     (void)state;
-    unsigned char *bytes = bytes_of(MOST);
+    unsigned char *bytes = append_bytes(MOST);
     const km_io io = failing_io(1, ERROR_DISK_FULL);
-    HANDLE file = new_file("told");
+    HANDLE file = append_new_file("told");
     km_append *append = NULL;
     assert_int_equal(km_append_begin(&append, &io, file, true), ERROR_SUCCESS);
-    assert_int_equal(give_all(append, bytes, 3 * PIECE, 300000), ERROR_DISK_FULL);
+    assert_int_equal(append_give_all(append, bytes, 3 * PIECE, 300000), ERROR_DISK_FULL);
     km_append_free(append);
     CloseHandle(file);
     free(bytes);
@@ -140,12 +114,12 @@ static void an_error_is_told_before_two_more_pieces_are_full(void **state) {
 
 static void what_is_dropped_leaves_whole_pieces_and_a_file_of_the_callers(void **state) {
     (void)state;
-    unsigned char *bytes = bytes_of(MOST);
+    unsigned char *bytes = append_bytes(MOST);
     for (size_t size = 0; size <= 4 * PIECE; size += PIECE / 2) {
-        HANDLE file = new_file("dropped");
+        HANDLE file = append_new_file("dropped");
         km_append *append = NULL;
         assert_int_equal(km_append_begin(&append, &km_io_default, file, true), ERROR_SUCCESS);
-        assert_int_equal(give_all(append, bytes, size, PIECE / 4), ERROR_SUCCESS);
+        assert_int_equal(append_give_all(append, bytes, size, PIECE / 4), ERROR_SUCCESS);
         km_append_free(append);
         CloseHandle(file);
         const int64_t left = scratch_size("dropped");

@@ -109,6 +109,23 @@ void fuzz_expect_no_files(void) {
     (void)closedir(directory);
 }
 
+int fuzz_snapshot_file(const uint8_t *data, size_t size, fuzz_try *try_snapshot) {
+    char snapshot[FUZZ_PATH];
+    char target[FUZZ_PATH];
+    fuzz_input input;
+    if (!fuzz_input_begin(&input, data, size)) {
+        return 0;
+    }
+    fuzz_path("snapshot", snapshot);
+    fuzz_path("target", target);
+    fuzz_file_write(snapshot, input.snapshot, input.length);
+    try_snapshot(&input, snapshot, target);
+    fuzz_file_remove(snapshot);
+    fuzz_expect_no_files();
+    fuzz_input_end(&input);
+    return 0;
+}
+
 /* ---- Streams -------------------------------------------------------------------------------- */
 
 km_status fuzz_source_read(void *to, size_t length, size_t *done, void *arg) {
@@ -143,4 +160,9 @@ km_status fuzz_sink_write(const void *from, size_t length, void *arg) {
     memcpy(sink->bytes + sink->length, from, length);
     sink->length += length;
     return KM_OK;
+}
+
+km_status fuzz_image(const char *snapshot, fuzz_sink *image) {
+    const km_restore_options options = {.threads = 1, .write = fuzz_sink_write, .write_arg = image};
+    return km_restore(snapshot, NULL, &options);
 }

@@ -50,6 +50,13 @@ void fuzz_file_remove(const char *path);
 /* Nothing lies there: whatever was made halfway has been cleared away. */
 void fuzz_expect_no_files(void);
 
+/*
+ * A whole target: tries the snapshot, put into a file, and sees that every file is removed but that
+ * one. `target` is where a file may be made. Returns 0.
+ */
+typedef void fuzz_try(const fuzz_input *input, const char *snapshot, const char *target);
+int fuzz_snapshot_file(const uint8_t *data, size_t size, fuzz_try *try_snapshot);
+
 /* ---- Streams ---- */
 
 /* For km_read_function: pieces of uneven length, the first bytes being `piece` long. */
@@ -71,6 +78,9 @@ typedef struct fuzz_sink {
 } fuzz_sink;
 
 km_status fuzz_sink_write(const void *from, size_t length, void *arg);
+
+/* The snapshot in the file, restored: all of its image, if KM_OK. */
+km_status fuzz_image(const char *snapshot, fuzz_sink *image);
 
 /* ---- libFuzzer ---- */
 

@@ -15,8 +15,8 @@
 
 typedef struct trial {
     const uint8_t *options;
-    char snapshot[FUZZ_PATH];
-    char target[FUZZ_PATH];
+    const char *snapshot;
+    const char *target;
     bool good;       /* it verifies */
     fuzz_sink image; /* then this is what it holds */
     uint64_t offset; /* of the map, in the image */
@@ -125,22 +125,16 @@ static void try_map(const trial *at) {
     fuzz_check(km_close(map) == KM_OK);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    fuzz_input input;
-    if (!fuzz_input_begin(&input, data, size)) {
-        return 0;
-    }
-    trial at = {.options = input.options, .offset = STEP * fuzz_get(input.options + 2, 2)};
-    fuzz_path("snapshot", at.snapshot);
-    fuzz_path("target", at.target);
-    fuzz_file_write(at.snapshot, input.snapshot, input.length);
-    const km_restore_options options = {
-        .threads = 1, .write = fuzz_sink_write, .write_arg = &at.image};
-    at.good = km_restore(at.snapshot, NULL, &options) == KM_OK;
+static void try_snapshot(const fuzz_input *input, const char *snapshot, const char *target) {
+    trial at = {.options = input->options,
+                .snapshot = snapshot,
+                .target = target,
+                .offset = STEP * fuzz_get(input->options + 2, 2)};
+    at.good = fuzz_image(snapshot, &at.image) == KM_OK;
     try_map(&at);
-    fuzz_file_remove(at.snapshot);
-    fuzz_expect_no_files();
     free(at.image.bytes);
-    fuzz_input_end(&input);
-    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    return fuzz_snapshot_file(data, size, try_snapshot);
 }

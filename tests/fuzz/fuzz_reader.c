@@ -42,7 +42,8 @@ static void check_facts(const km_snapshot_facts *facts, const km_reader *reader,
     fuzz_check(memchr(facts->type, '\0', sizeof facts->type) != NULL);
 }
 
-static void try_file(const char *path, const fuzz_input *input) {
+static void try_file(const fuzz_input *input, const char *path, const char *target) {
+    (void)target;
     km_verify_options options = {.threads = 1 + (input->options[1] & 1u)};
     km_snapshot_facts facts = {.struct_size = sizeof facts};
     km_reader *reader = NULL;
@@ -65,20 +66,9 @@ static void try_file(const char *path, const fuzz_input *input) {
         fuzz_check(km_is_snapshot(path));
     }
     km_reader_close(reader);
+    (void)km_is_snapshot(path);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    char path[FUZZ_PATH];
-    fuzz_input input;
-    if (!fuzz_input_begin(&input, data, size)) {
-        return 0;
-    }
-    fuzz_path("snapshot", path);
-    fuzz_file_write(path, input.snapshot, input.length);
-    try_file(path, &input);
-    (void)km_is_snapshot(path);
-    fuzz_file_remove(path);
-    fuzz_expect_no_files();
-    fuzz_input_end(&input);
-    return 0;
+    return fuzz_snapshot_file(data, size, try_file);
 }

@@ -14,8 +14,8 @@
 
 typedef struct trial {
     const fuzz_input *input;
-    char snapshot[FUZZ_PATH];
-    char target[FUZZ_PATH];
+    const char *snapshot;
+    const char *target;
     uint32_t threads;
     km_status whole; /* what the first way said */
     fuzz_sink image; /* and gave */
@@ -142,7 +142,7 @@ static void in_place(const trial *at) {
     free(before);
 }
 
-static void try_file(trial *at) {
+static void try_ways(trial *at) {
     static void (*const ways[])(const trial *) = {to_file,          range_to_file, stream_to_file,
                                                   stream_to_stream, to_memory,     in_place};
     const km_restore_options options = {
@@ -159,19 +159,15 @@ static void try_file(trial *at) {
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    fuzz_input input;
-    if (!fuzz_input_begin(&input, data, size)) {
-        return 0;
-    }
-    trial at = {.input = &input, .threads = 1 + (input.options[1] & 1u)};
-    fuzz_path("snapshot", at.snapshot);
-    fuzz_path("target", at.target);
-    fuzz_file_write(at.snapshot, input.snapshot, input.length);
-    try_file(&at);
-    fuzz_file_remove(at.snapshot);
-    fuzz_expect_no_files();
+static void try_snapshot(const fuzz_input *input, const char *snapshot, const char *target) {
+    trial at = {.input = input,
+                .snapshot = snapshot,
+                .target = target,
+                .threads = 1 + (input->options[1] & 1u)};
+    try_ways(&at);
     free(at.image.bytes);
-    fuzz_input_end(&input);
-    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    return fuzz_snapshot_file(data, size, try_snapshot);
 }

@@ -118,8 +118,7 @@ static void expect_all(const km_salvage_report *report, const fuzz_sink *image,
 
 static void try_salvage(const fuzz_input *input, const char *snapshot, const char *target) {
     fuzz_sink image = {0};
-    const km_restore_options whole = {.threads = 1, .write = fuzz_sink_write, .write_arg = &image};
-    const bool good = km_restore(snapshot, NULL, &whole) == KM_OK;
+    const bool good = fuzz_image(snapshot, &image) == KM_OK;
     lost_ranges lost = {.enough = (input->options[1] & 1u) != 0, .map = fuzz_allocate(MAP_SIZE)};
     memset(lost.map, 0, MAP_SIZE);
     km_salvage_report report = {.struct_size = sizeof report};
@@ -146,18 +145,5 @@ static void try_salvage(const fuzz_input *input, const char *snapshot, const cha
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    char snapshot[FUZZ_PATH];
-    char target[FUZZ_PATH];
-    fuzz_input input;
-    if (!fuzz_input_begin(&input, data, size)) {
-        return 0;
-    }
-    fuzz_path("snapshot", snapshot);
-    fuzz_path("target", target);
-    fuzz_file_write(snapshot, input.snapshot, input.length);
-    try_salvage(&input, snapshot, target);
-    fuzz_file_remove(snapshot);
-    fuzz_expect_no_files();
-    fuzz_input_end(&input);
-    return 0;
+    return fuzz_snapshot_file(data, size, try_salvage);
 }

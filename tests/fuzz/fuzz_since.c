@@ -15,9 +15,7 @@
 /* The image of the snapshot, if it has one, with some change. */
 static fuzz_sink make_image(const fuzz_input *input, const char *snapshot, bool *good) {
     fuzz_sink image = {0};
-    const km_restore_options options = {
-        .threads = 1, .write = fuzz_sink_write, .write_arg = &image};
-    *good = km_restore(snapshot, NULL, &options) == KM_OK;
+    *good = fuzz_image(snapshot, &image) == KM_OK;
     if (image.length > IMAGE_MOST) {
         image.length = IMAGE_MOST;
     }
@@ -89,18 +87,5 @@ static void try_since(const fuzz_input *input, const char *since, const char *ta
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    char since[FUZZ_PATH];
-    char target[FUZZ_PATH];
-    fuzz_input input;
-    if (!fuzz_input_begin(&input, data, size)) {
-        return 0;
-    }
-    fuzz_path("since", since);
-    fuzz_path("target", target);
-    fuzz_file_write(since, input.snapshot, input.length);
-    try_since(&input, since, target);
-    fuzz_file_remove(since);
-    fuzz_expect_no_files();
-    fuzz_input_end(&input);
-    return 0;
+    return fuzz_snapshot_file(data, size, try_since);
 }

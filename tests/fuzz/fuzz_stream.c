@@ -77,28 +77,23 @@ static km_status verify(const fuzz_input *input, const char *path, uint32_t flag
     return km_verify(path, &options);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    char path[FUZZ_PATH];
-    fuzz_input input;
-    if (!fuzz_input_begin(&input, data, size)) {
-        return 0;
-    }
-    fuzz_path("snapshot", path);
-    fuzz_file_write(path, input.snapshot, input.length);
-    const km_status members = read_stream(&input);
-    const km_status quick = verify(&input, NULL, KM_VERIFY_QUICK);
-    const km_status whole = verify(&input, NULL, 0);
-    const size_t fail_at = (size_t)fuzz_get(input.options + 2, 3);
-    if (fail_at != 0 && fail_at <= input.length) {
+static void try_stream(const fuzz_input *input, const char *path, const char *target) {
+    (void)target;
+    const km_status members = read_stream(input);
+    const km_status quick = verify(input, NULL, KM_VERIFY_QUICK);
+    const km_status whole = verify(input, NULL, 0);
+    const size_t fail_at = (size_t)fuzz_get(input->options + 2, 3);
+    if (fail_at != 0 && fail_at <= input->length) {
         fuzz_check(whole == KM_E_IO || whole == KM_E_CORRUPT);
         fuzz_check(quick == KM_E_IO || quick == KM_E_CORRUPT);
         fuzz_check(members == KM_E_IO || members == KM_E_CORRUPT);
     } else {
-        fuzz_check(whole == verify(&input, path, 0));
-        fuzz_check(quick == verify(&input, path, KM_VERIFY_QUICK));
+        fuzz_check(whole == verify(input, path, 0));
+        fuzz_check(quick == verify(input, path, KM_VERIFY_QUICK));
         fuzz_check(whole != KM_OK || members == KM_OK);
     }
-    fuzz_file_remove(path);
-    fuzz_input_end(&input);
-    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    return fuzz_snapshot_file(data, size, try_stream);
 }

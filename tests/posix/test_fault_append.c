@@ -20,9 +20,10 @@
 #include "platform.h"
 #include "posix/fault/fault.h"
 #include "posix/file.h"
+#include "support/append_bytes.h"
 #include "support/scratch.h"
 
-#define PIECE ((size_t)1 << 20)
+#define PIECE APPEND_PIECE
 #define SIZE (3 * PIECE + 777)
 
 /* Which write fails, and how many there were; refused: those past the cache. */
@@ -61,27 +62,9 @@ static km_io io_of(unsigned failing, bool refuses_bypass) {
     return io;
 }
 
-static HANDLE new_file(const char *name) {
-    HANDLE file = CreateFileA(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, CREATE_ALWAYS,
-                              FILE_ATTRIBUTE_NORMAL, NULL);
-    assert_true(file != INVALID_HANDLE_VALUE);
-    return file;
-}
-
-static unsigned char *bytes_of(size_t size) {
-    unsigned char *bytes = malloc(size);
-    assert_non_null(bytes);
-    for (size_t i = 0; i < size; i++) {
-        bytes[i] = (unsigned char)(i * 7 + i / 4096 + i / PIECE);
-    }
-    return bytes;
-}
-
 /* Gives all in small steps, also after an error, and ends: what the end says. */
 static DWORD append_all(km_append *append, const unsigned char *bytes) {
-    for (size_t at = 0; at < SIZE; at += 100000) {
-        (void)km_append_give(append, bytes + at, SIZE - at < 100000 ? SIZE - at : 100000);
-    }
+    (void)append_give_all(append, bytes, SIZE, 100000);
     return km_append_end(append);
 }
 
@@ -89,9 +72,9 @@ static const char *const needs_of_a_thread[] = {"pthread_create", "pthread_conda
 
 static void without_a_thread_the_caller_writes_everything(void **state) {
     (void)state;
-    unsigned char *bytes = bytes_of(SIZE);
+    unsigned char *bytes = append_bytes(SIZE);
     for (size_t i = 0; i < 2; i++) {
-        HANDLE file = new_file("alone");
+        HANDLE file = append_new_file("alone");
         km_append *append = NULL;
         assert_int_equal(km_append_begin(&append, &km_io_default, file, true), ERROR_SUCCESS);
         fault_arm_call(needs_of_a_thread[i], 1, EAGAIN, true);
@@ -108,10 +91,10 @@ static void without_a_thread_the_caller_writes_everything(void **state) {
 
 static void without_a_thread_too_nothing_is_written_after_a_write_that_failed(void **state) {
     (void)state;
-    unsigned char *bytes = bytes_of(SIZE);
+    unsigned char *bytes = append_bytes(SIZE);
     for (unsigned failing = 1; failing <= 4; failing++) {
         const km_io io = io_of(failing, false);
-        HANDLE file = new_file("alone and failed");
+        HANDLE file = append_new_file("alone and failed");
         km_append *append = NULL;
         assert_int_equal(km_append_begin(&append, &io, file, true), ERROR_SUCCESS);
         fault_arm_call("pthread_create", 1, EAGAIN, true);
@@ -129,11 +112,11 @@ static void without_a_thread_too_nothing_is_written_after_a_write_that_failed(vo
 
 static void whatever_memory_is_refused_it_begins_or_leaves_nothing(void **state) {
     (void)state;
-    unsigned char *bytes = bytes_of(SIZE);
+    unsigned char *bytes = append_bytes(SIZE);
     bool failed = true;
     for (unsigned k = 1; failed; k++) {
         assert_true(k < 20);
-        HANDLE file = new_file("refused");
+        HANDLE file = append_new_file("refused");
         km_append *append = NULL;
         const long before = fault_outstanding_allocations();
         fault_arm(FAULT_ALLOCATIONS, k, ENOMEM, false);
@@ -156,9 +139,9 @@ static void whatever_memory_is_refused_it_begins_or_leaves_nothing(void **state)
 /* Where the file system cannot be told to bypass the cache at all, nothing is there to refuse. */
 static void a_refused_write_past_the_cache_goes_through_it(void **state) {
     (void)state;
-    unsigned char *bytes = bytes_of(SIZE);
+    unsigned char *bytes = append_bytes(SIZE);
     const km_io io = io_of(0, true);
-    HANDLE file = new_file("through");
+    HANDLE file = append_new_file("through");
     const bool can = km_platform_bypass_cache(file, true) == ERROR_SUCCESS;
     assert_int_equal(bypasses(file), can);
     assert_true(!can || km_platform_bypass_cache(file, false) == ERROR_SUCCESS);
@@ -176,9 +159,9 @@ static void a_refused_write_past_the_cache_goes_through_it(void **state) {
 
 static void the_file_goes_through_the_cache_again_in_the_end(void **state) {
     (void)state;
-    unsigned char *bytes = bytes_of(SIZE);
+    unsigned char *bytes = append_bytes(SIZE);
     for (int ended = 0; ended < 2; ended++) {
-        HANDLE file = new_file("again");
+        HANDLE file = append_new_file("again");
         km_append *append = NULL;
         assert_int_equal(km_append_begin(&append, &km_io_default, file, true), ERROR_SUCCESS);
         assert_int_equal(km_append_give(append, bytes, 2 * PIECE), ERROR_SUCCESS);

@@ -4,7 +4,6 @@
  *
  * Native only: it stands in for the system calls with the linker's --wrap.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -20,26 +19,16 @@
 #include "posix/section_commit.h"
 #include "posix/section_memory.h"
 #include "posix/view.h"
+#include "support/process_facts.h"
 
 #define MIB ((uint64_t)1 << 20)
 
 enum { MOST_CALLS = 200 };
 
-static size_t open_descriptors(void) {
-    DIR *directory = opendir("/proc/self/fd");
-    size_t count = 0;
-    assert_non_null(directory);
-    while (readdir(directory) != NULL) {
-        ++count;
-    }
-    closedir(directory);
-    return count;
-}
-
 /* Under its two names: which one is called depends on how wide offsets are by themselves. */
 static DWORD make_with(const char *call, const char *call64, int error, bool from_then_on,
                        DWORD flags, int *descriptor) {
-    const size_t before = open_descriptors();
+    const unsigned before = process_descriptors();
     *descriptor = -7;
     fault_arm_call(call, 1, error, from_then_on);
     DWORD result = kmw_section_memory_make(MIB, 0, flags, descriptor);
@@ -52,7 +41,7 @@ static DWORD make_with(const char *call, const char *call64, int error, bool fro
         result = kmw_section_memory_make(MIB, 0, flags, descriptor);
         assert_true(fault_disarm());
     }
-    assert_int_equal(open_descriptors(), before + (result == ERROR_SUCCESS));
+    assert_int_equal(process_descriptors(), before + (result == ERROR_SUCCESS));
     assert_true((*descriptor == -7) == (result != ERROR_SUCCESS));
     return result;
 }
@@ -174,7 +163,7 @@ static void what_others_may_use_is_never_written_over(void **state) {
 
 static void whatever_call_fails_nothing_is_left(void **state) {
     (void)state;
-    const size_t before = open_descriptors();
+    const unsigned before = process_descriptors();
     bool failed = true;
     for (unsigned k = 1; failed; ++k) {
         assert_true(k < MOST_CALLS);
@@ -187,7 +176,7 @@ static void whatever_call_fails_nothing_is_left(void **state) {
         } else {
             assert_int_equal(descriptor, -7);
         }
-        assert_int_equal(open_descriptors(), before);
+        assert_int_equal(process_descriptors(), before);
         assert_true(failed || error == ERROR_SUCCESS);
     }
 }

@@ -17,17 +17,15 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <keepmap.h>
 
-#include "posix/fault/fault.h"
+#include "posix/fault/sweep.h"
 #include "posix/named_object.h"
 #include "support/restore_image.h"
 #include "support/scratch.h"
@@ -50,33 +48,6 @@ typedef struct scenario {
     void (*check_done)(void);
     void (*check_failed)(void);
 } scenario;
-
-/* ---- What must not be left behind ---- */
-
-typedef struct footprint {
-    long allocations;
-    int descriptors;
-    int files;
-} footprint;
-
-static int count_entries(const char *path) {
-    int count = 0;
-    DIR *folder = opendir(path);
-    assert_non_null(folder);
-    while (readdir(folder) != NULL) {
-        count++;
-    }
-    closedir(folder);
-    return count;
-}
-
-/* "target" comes and goes. */
-static footprint footprint_now(void) {
-    footprint now = {.allocations = fault_outstanding_allocations()};
-    now.descriptors = count_entries("/proc/self/fd");
-    now.files = count_entries(".") - (access("target", F_OK) == 0);
-    return now;
-}
 
 /* ---- The scenarios ---- */
 
@@ -203,133 +174,47 @@ static const scenario scenarios[] = {
 
 /* ---- The sweep ---- */
 
-/* Removes the temporary files of restores; how many there were. */
-static int remove_temporary(void) {
-    int removed = 0;
-    DIR *folder = opendir(".");
-    assert_non_null(folder);
-    const struct dirent *entry = NULL;
-    while ((entry = readdir(folder)) != NULL) {
-        if (strncmp(entry->d_name, "target.km-", 10) == 0) {
-            assert_int_equal(unlink(entry->d_name), 0);
-            removed++;
-        }
-    }
-    closedir(folder);
-    return removed;
+static void prepare(const void *arg) {
+    const scenario *what = arg;
+    what->prepare();
 }
 
-/* One run with the k-th call failing. false when no call was left to fail. */
-static bool run_with_fault(const scenario *what, fault_kind kind, unsigned k, int error,
-                           bool from_then_on) {
-    what->prepare();
-    footprint before = footprint_now();
-    fault_arm(kind, k, error, from_then_on);
-    const km_status status = what->run();
-    const bool struck = fault_disarm();
-    footprint after = footprint_now();
-    /* Where every call fails from some point on, so does the removal of a temporary name. */
-    if (from_then_on && status != KM_OK && after.files == before.files + 1) {
-        after.files -= remove_temporary();
-    }
-    if (after.allocations != before.allocations || after.descriptors != before.descriptors ||
-        after.files != before.files) {
-        fail_msg("%s, call %u (%s, error %d%s): allocations %ld to %ld, descriptors %d to %d, "
-                 "files %d to %d",
-                 what->name, k, fault_victim(), error, from_then_on ? ", and all later" : "",
-                 before.allocations, after.allocations, before.descriptors, after.descriptors,
-                 before.files, after.files);
-    }
-    if (!struck && status != KM_OK) {
-        fail_msg("%s without a fault: %s", what->name, km_error_message());
-    }
-    print_message("%s, call %u%s (%s): %s\n", what->name, k, from_then_on ? " and all later" : "",
-                  fault_victim(), status == KM_OK ? "fine" : km_error_message());
+static km_status run(const void *arg) {
+    const scenario *what = arg;
+    return what->run();
+}
+
+static void check(const void *arg, km_status status, bool from_then_on) {
+    const scenario *what = arg;
+    (void)from_then_on;
     if (status == KM_OK) {
         what->check_done();
     } else {
-        assert_true(strlen(km_error_message()) > 0);
         what->check_failed();
     }
-    return struck;
 }
 
-static void sweep(fault_kind kind, int error, bool from_then_on) {
+static void sweep(void **state) {
+    static const sweep_rules rules = {.prepare = prepare,
+                                      .run = run,
+                                      .check = check,
+                                      .target = "target",
+                                      .first_failure_keeps = true};
     for (size_t s = 0; s < SCENARIOS; s++) {
-        /* What is made once and kept is made here. */
-        scenarios[s].prepare();
-        assert_int_equal(scenarios[s].run(), KM_OK);
-        assert_false(run_with_fault(&scenarios[s], kind, 1000000, error, false));
-        /* And what a first failure makes. */
-        scenarios[s].prepare();
-        fault_arm(kind, 1, error, false);
-        (void)scenarios[s].run();
-        (void)fault_disarm();
-        unsigned k = 1;
-        while (run_with_fault(&scenarios[s], kind, k, error, from_then_on)) {
-            k++;
-        }
         /* A scenario that makes no call at all would have shown nothing. */
-        assert_true(k > 1);
+        assert_true(sweep_calls(&rules, scenarios[s].name, &scenarios[s], *state) > 0);
     }
 }
 
-static void an_allocation_that_fails_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_ALLOCATIONS, ENOMEM, false);
-}
-
-static void memory_that_is_gone_for_good_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_ALLOCATIONS, ENOMEM, true);
-}
-
-static void a_system_call_that_fails_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, EIO, false);
-}
-
-static void system_calls_that_fail_from_some_point_on_leave_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, EIO, true);
-}
-
-static void a_system_call_that_finds_the_disk_full_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, ENOSPC, false);
-}
-
-static void a_system_call_that_is_not_permitted_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, EPERM, false);
-}
-
-static void a_system_call_that_the_kernel_lacks_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, ENOSYS, false);
-}
-
-static void a_system_call_that_is_interrupted_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, EINTR, false);
-}
-
-/* The handle table makes its blocks once and keeps them. Nor does this process sweep up after
- * others from now on: told that there are no locks, it would take their files for abandoned. */
+/* This process does not sweep up after others from now on: told that there are no locks, it would
+ * take their files for abandoned. */
 static int prepare_all(void **state) {
     (void)state;
     kmw_sweep_interval_ms = UINT_MAX;
     one = image_make("trz", SIZE);
     image_snapshot(&one, "snapshot.kms", NULL);
     snapshot = image_load("snapshot.kms", &snapshot_length);
-    for (int i = 0; i < 3000; i++) {
-        km_map *map = NULL;
-        if (km_open(&map, "snapshot.kms", NULL) != KM_OK) {
-            return -1;
-        }
-        km_close(map);
-    }
-    return 0;
+    return sweep_use_many_handles("snapshot.kms");
 }
 
 static int free_all(void **state) {
@@ -341,14 +226,8 @@ static int free_all(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_allocation_that_fails_leaves_nothing_behind),
-        cmocka_unit_test(memory_that_is_gone_for_good_leaves_nothing_behind),
-        cmocka_unit_test(a_system_call_that_fails_leaves_nothing_behind),
-        cmocka_unit_test(system_calls_that_fail_from_some_point_on_leave_nothing_behind),
-        cmocka_unit_test(a_system_call_that_finds_the_disk_full_leaves_nothing_behind),
-        cmocka_unit_test(a_system_call_that_is_not_permitted_leaves_nothing_behind),
-        cmocka_unit_test(a_system_call_that_the_kernel_lacks_leaves_nothing_behind),
-        cmocka_unit_test(a_system_call_that_is_interrupted_leaves_nothing_behind),
+        SWEEP_TESTS(sweep),
+        SWEEP_TEST(a_system_call_that_fails_leaves_nothing_behind, sweep, FAULT_SYSTEM, EIO, false),
     };
     return cmocka_run_group_tests(tests, prepare_all, free_all);
 }

@@ -19,21 +19,20 @@
 
 #include <keepmap.h>
 
-#include "posix/fault/fault.h"
+#include "posix/fault/sweep.h"
 #include "snapshot_stream.h"
 #include "support/scratch.h"
 #include "support/snapshot_builder.h"
 
 #define CHUNK ((size_t)1 << KM_CHUNK_SHIFT_MIN)
 #define SIZE (3 * CHUNK + 500)
-#define CALLS_MAX 3000u
 
 static unsigned char *image;
 static unsigned char *snapshot;
 static size_t snapshot_length;
 static unsigned lost_ranges;
 
-static int prepare(void **state) {
+static int make_files(void **state) {
     (void)state;
     image = malloc(SIZE);
     assert_non_null(image);
@@ -41,7 +40,7 @@ static int prepare(void **state) {
     snapshot = snapshot_build(image, SIZE, &(snapshot_plan){.level = 1}, &snapshot_length);
     scratch_write("image", image, SIZE);
     scratch_write("snapshot", snapshot, snapshot_length);
-    return 0;
+    return sweep_use_many_handles("snapshot");
 }
 
 static int clear(void **state) {
@@ -62,6 +61,13 @@ static bool count_lost(km_range_kind kind, uint64_t offset, uint64_t length, voi
 
 /* ---- What is tried ---- */
 
+typedef struct scenario {
+    const char *name;
+    const char *target;
+    km_status (*run)(void);
+    void (*check)(km_status status, bool from_then_on);
+} scenario;
+
 static km_status run_salvage(void) {
     const km_salvage_options options = {.lost = count_lost};
     return km_salvage("snapshot", "target", &options);
@@ -74,7 +80,6 @@ static void check_salvage(km_status status, bool from_then_on) {
     if (there) {
         assert_int_equal(lost_ranges, 0);
         assert_true(scratch_equals("target", image, SIZE));
-        assert_int_equal(remove("target"), 0);
     }
 }
 
@@ -90,7 +95,6 @@ static void check_replacing(km_status status, bool from_then_on) {
     }
     assert_true(scratch_equals("existing", image, SIZE) ||
                 (status != KM_OK && scratch_equals("existing", "old", 3)));
-    scratch_write("existing", "old", 3);
 }
 
 static km_diff_report diff_report;
@@ -129,74 +133,55 @@ static void check_stream(km_status status, bool from_then_on) {
 
 /* ---- The sweeps ---- */
 
-typedef struct fault {
-    fault_kind kind;
-    int error;
-    bool from_then_on;
-} fault;
-
-/* *lost: allocations that are there still. */
-static bool run_with_fault(km_status (*run)(void), void (*check)(km_status, bool), unsigned k,
-                           const fault *what, long *lost) {
-    const long allocations = fault_outstanding_allocations();
-    const size_t entries = scratch_entries();
+static void prepare(const void *arg) {
+    (void)arg;
+    (void)remove("target"); /* it need not be there */
+    scratch_write("existing", "old", 3);
     lost_ranges = 0;
-    fault_arm(what->kind, k, what->error, what->from_then_on);
-    const km_status status = run();
-    const bool hit = fault_disarm();
-    if (status != KM_OK) {
-        assert_true(hit);
-        assert_true(km_error_message()[0] != '\0');
-        assert_int_not_equal(status, KM_E_CORRUPT);
-        /* Where removing fails too, a named draft cannot but stay. */
-        if (scratch_entries() != entries && !what->from_then_on) {
-            fail_msg("left behind after call %u, %s: %s", k, fault_victim(), km_error_message());
-        }
-    }
-    check(status, what->from_then_on);
-    *lost = fault_outstanding_allocations() - allocations;
-    return hit;
 }
 
-static void sweep(km_status (*run)(void), void (*check)(km_status, bool)) {
-    static const fault faults[] = {
+static km_status run(const void *arg) {
+    const scenario *what = arg;
+    return what->run();
+}
+
+static void check(const void *arg, km_status status, bool from_then_on) {
+    const scenario *what = arg;
+    assert_int_not_equal(status, KM_E_CORRUPT);
+    what->check(status, from_then_on);
+}
+
+static void sweep(const scenario *what) {
+    static const sweep_fault faults[] = {
         {FAULT_ALLOCATIONS, ENOMEM, false}, {FAULT_ALLOCATIONS, ENOMEM, true},
         {FAULT_SYSTEM, EIO, false},         {FAULT_SYSTEM, EIO, true},
         {FAULT_SYSTEM, EACCES, false},      {FAULT_SYSTEM, EACCES, true},
     };
+    const sweep_rules rules = {
+        .prepare = prepare, .run = run, .check = check, .target = what->target};
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
-        bool hit = true;
-        for (unsigned k = 1; hit; k++) {
-            long lost = 0;
-            assert_true(k < CALLS_MAX);
-            hit = run_with_fault(run, check, k, &faults[i], &lost);
-            if (lost != 0) { /* once may be what is made once in a process */
-                (void)run_with_fault(run, check, k, &faults[i], &lost);
-                assert_int_equal(lost, 0);
-            }
-        }
+        (void)sweep_calls(&rules, what->name, what, &faults[i]);
     }
 }
 
 static void whatever_fails_salvage_makes_a_right_target_or_none(void **state) {
     (void)state;
-    sweep(run_salvage, check_salvage);
+    sweep(&(scenario){"salvage", "target", run_salvage, check_salvage});
 }
 
 static void whatever_fails_salvage_replaces_a_target_wholly_or_not(void **state) {
     (void)state;
-    scratch_write("existing", "old", 3);
-    sweep(run_replacing, check_replacing);
+    sweep(&(scenario){"salvage onto a file", "existing", run_replacing, check_replacing});
 }
 
 static void whatever_fails_diff_tells_no_difference_that_is_none(void **state) {
     (void)state;
-    sweep(run_diff, check_diff);
+    sweep(&(scenario){"diff", "target", run_diff, check_diff});
 }
 
 static void without_memory_a_stream_fails_and_is_not_called_damaged(void **state) {
     (void)state;
-    sweep(run_stream, check_stream);
+    sweep(&(scenario){"stream", "target", run_stream, check_stream});
 }
 
 int main(void) {
@@ -206,5 +191,5 @@ int main(void) {
         cmocka_unit_test(whatever_fails_diff_tells_no_difference_that_is_none),
         cmocka_unit_test(without_memory_a_stream_fails_and_is_not_called_damaged),
     };
-    return cmocka_run_group_tests(tests, prepare, clear);
+    return cmocka_run_group_tests(tests, make_files, clear);
 }

@@ -16,16 +16,14 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <keepmap.h>
 
-#include "posix/fault/fault.h"
+#include "posix/fault/sweep.h"
 #include "posix/named_object.h"
 #include "support/unique.h"
 
@@ -39,55 +37,16 @@ typedef struct scenario {
 
 /* ---- What must not be left behind ---- */
 
-typedef struct footprint {
-    long allocations;
-    int descriptors;
-    int mappings;
-} footprint;
-
-static int count_descriptors(void) {
-    int count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    while (readdir(folder) != NULL) {
-        count++;
-    }
-    closedir(folder);
-    return count;
-}
-
-static int count_mappings(void) {
-    char line[4400];
-    int count = 0;
-    FILE *maps = fopen("/proc/self/maps", "r");
-    assert_non_null(maps);
-    while (fgets(line, sizeof line, maps) != NULL) {
-        count += strstr(line, "keepmap-") != NULL || strstr(line, "/memfd:") != NULL;
-    }
-    fclose(maps);
-    return count;
-}
-
-static footprint footprint_now(void) {
-    footprint now = {.descriptors = count_descriptors(), .mappings = count_mappings()};
-    now.allocations = fault_outstanding_allocations();
-    return now;
-}
-
-static bool is_same(const footprint *before, const footprint *after) {
-    return after->allocations == before->allocations && after->descriptors == before->descriptors &&
-           after->mappings == before->mappings;
-}
-
 /*
  * That a descriptor which the library keeps cannot be asked about means that the program has closed
  * it. Another takes its place, and the old one is nobody's business any more (object_directory.c):
  * after a failed fstat one descriptor, with its record, may be left. Not a second one.
  */
-static bool is_one_directory_more(const footprint *before, const footprint *after) {
+static bool is_one_directory_more(const sweep_footprint *before, const sweep_footprint *after) {
     return strncmp(fault_victim(), "fstat", 5) == 0 &&
            after->allocations == before->allocations + 1 &&
-           after->descriptors == before->descriptors + 1 && after->mappings == before->mappings;
+           after->descriptors == before->descriptors + 1 && after->mappings == before->mappings &&
+           after->files == before->files;
 }
 
 /* ---- The scenarios ---- */
@@ -222,109 +181,85 @@ static const scenario scenarios[] = {
 
 /* ---- The sweep ---- */
 
+/* What a run is of, and what there is around it. */
+typedef struct place {
+    const scenario *what;
+    const char *name;
+    km_map *keeper; /* of the segment that is there already */
+} place;
+
+static km_status run(const void *arg) {
+    const place *at = arg;
+    return at->what->run(at->name);
+}
+
 /* After a run: no segment but the one that was there, which is whole, and a name that can be used.
  */
-static void check_name(const scenario *what, const char *name, km_map *keeper) {
+static void check_name(const place *at) {
     km_map *map = NULL;
-    if (!what->there) {
-        const km_status status = km_segment(&map, name, NULL);
+    if (!at->what->there) {
+        const km_status status = km_segment(&map, at->name, NULL);
         if (status != KM_E_NOT_FOUND) {
-            fail_msg("%s left a segment: %s", what->name, km_strerror(status));
+            fail_msg("%s left a segment: %s", at->what->name, km_strerror(status));
         }
-        assert_int_equal(open_with(&map, name, KM_OPEN_NEW), KM_OK);
+        assert_int_equal(open_with(&map, at->name, KM_OPEN_NEW), KM_OK);
         km_close(map);
         return;
     }
-    assert_int_equal(((char *)km_data(keeper))[SIZE - 1], 'k');
-    const km_status locked = km_lock(keeper, KM_LOCK_EXCLUSIVE, 0);
+    assert_int_equal(((char *)km_data(at->keeper))[SIZE - 1], 'k');
+    const km_status locked = km_lock(at->keeper, KM_LOCK_EXCLUSIVE, 0);
     assert_true(locked == KM_OK || locked == KM_E_OWNER_DIED);
-    assert_int_equal(km_unlock(keeper), KM_OK);
+    assert_int_equal(km_unlock(at->keeper), KM_OK);
 }
 
-/* One run with the k-th call failing. false when no call was left to fail. */
-static bool run_with_fault(const scenario *what, const char *name, km_map *keeper, fault_kind kind,
-                           unsigned k, int error, bool from_then_on) {
-    footprint before = footprint_now();
-    fault_arm(kind, k, error, from_then_on);
-    km_status status = what->run(name);
-    bool struck = fault_disarm();
-    footprint after = footprint_now();
-    if (!is_same(&before, &after) && !is_one_directory_more(&before, &after)) {
-        fail_msg("%s, call %u (%s, error %d%s): allocations %ld to %ld, descriptors %d to %d, "
-                 "mappings %d to %d",
-                 what->name, k, fault_victim(), error, from_then_on ? ", and all later" : "",
-                 before.allocations, after.allocations, before.descriptors, after.descriptors,
-                 before.mappings, after.mappings);
-    }
-    if (!struck && status != KM_OK) {
-        fail_msg("%s without a fault: %s", what->name, km_error_message());
-    }
-    if (status != KM_OK && km_error_message()[0] == '\0') {
-        fail_msg("%s, call %u (%s): no sentence", what->name, k, fault_victim());
-    }
-    print_message("%s, call %u%s (%s): %s\n", what->name, k, from_then_on ? " and all later" : "",
-                  fault_victim(), status == KM_OK ? "fine" : km_error_message());
-    check_name(what, name, keeper);
-    return struck;
+static void check(const void *arg, km_status status, bool from_then_on) {
+    (void)status;
+    (void)from_then_on;
+    check_name(arg);
 }
 
-static void sweep_one(const scenario *what, fault_kind kind, int error, bool from_then_on) {
-    const char *name = unique_name("swept");
-    km_map *keeper = NULL;
+static const char *const segments[] = {"keepmap-", "/memfd:", NULL};
+
+static void sweep_one(const scenario *what, const sweep_fault *fault) {
+    static const sweep_rules rules = {.run = run,
+                                      .check = check,
+                                      .target = "copy",
+                                      .mappings = segments,
+                                      .allows = is_one_directory_more};
+    place at = {what, unique_name("swept"), NULL};
     if (what->there) {
-        assert_int_equal(open_with(&keeper, name, KM_OPEN_NEW), KM_OK);
-        check_name(what, name, keeper); /* its lock's file is open from now on */
-    }
-    /* What is made once and kept is made here. */
-    assert_int_equal(what->run(name), KM_OK);
-    assert_int_equal(what->run(name), KM_OK);
-    assert_false(run_with_fault(what, name, keeper, kind, 1000000, error, false));
-    unsigned k = 1;
-    while (run_with_fault(what, name, keeper, kind, k, error, from_then_on)) {
-        k++;
+        assert_int_equal(open_with(&at.keeper, at.name, KM_OPEN_NEW), KM_OK);
+        check_name(&at); /* its lock's file is open from now on */
     }
     /* A scenario that makes no call at all would have shown nothing. */
-    assert_true(k > 1);
-    km_close(keeper);
+    assert_true(sweep_calls(&rules, what->name, &at, fault) > 0);
+    km_close(at.keeper);
 }
 
-static void sweep(fault_kind kind, int error, bool from_then_on) {
+static void sweep_all(const sweep_fault *fault) {
     for (size_t s = 0; s < SCENARIOS; s++) {
-        sweep_one(&scenarios[s], kind, error, from_then_on);
+        sweep_one(&scenarios[s], fault);
     }
 }
 
-static void an_allocation_that_fails_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_ALLOCATIONS, ENOMEM, false);
+static void sweep(void **state) {
+    sweep_all(*state);
 }
 
-static void memory_that_is_gone_for_good_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_ALLOCATIONS, ENOMEM, true);
+static void sweep_system_calls(const int *errors, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        sweep_all(&(sweep_fault){FAULT_SYSTEM, errors[i], false});
+    }
 }
 
 static void a_system_call_that_fails_leaves_nothing_behind(void **state) {
     (void)state;
-    sweep(FAULT_SYSTEM, EIO, false);
-    sweep(FAULT_SYSTEM, EPERM, false);
-    sweep(FAULT_SYSTEM, EINTR, false);
+    sweep_system_calls((const int[]){EIO, EPERM, EINTR}, 3);
 }
 
 static void a_system_call_that_finds_memory_full_leaves_nothing_behind(void **state) {
     (void)state;
-    sweep(FAULT_SYSTEM, ENOSPC, false);
-    sweep(FAULT_SYSTEM, ENOMEM, false);
-}
-
-static void a_system_call_that_the_kernel_lacks_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, ENOSYS, false);
-}
-
-static void system_calls_that_fail_from_some_point_on_leave_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, EIO, true);
+    sweep_system_calls((const int[]){ENOSPC, ENOMEM}, 2);
 }
 
 /*
@@ -347,12 +282,16 @@ static int use_many_handles(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_allocation_that_fails_leaves_nothing_behind),
-        cmocka_unit_test(memory_that_is_gone_for_good_leaves_nothing_behind),
+        SWEEP_TEST(an_allocation_that_fails_leaves_nothing_behind, sweep, FAULT_ALLOCATIONS, ENOMEM,
+                   false),
+        SWEEP_TEST(memory_that_is_gone_for_good_leaves_nothing_behind, sweep, FAULT_ALLOCATIONS,
+                   ENOMEM, true),
         cmocka_unit_test(a_system_call_that_fails_leaves_nothing_behind),
         cmocka_unit_test(a_system_call_that_finds_memory_full_leaves_nothing_behind),
-        cmocka_unit_test(a_system_call_that_the_kernel_lacks_leaves_nothing_behind),
-        cmocka_unit_test(system_calls_that_fail_from_some_point_on_leave_nothing_behind),
+        SWEEP_TEST(a_system_call_that_the_kernel_lacks_leaves_nothing_behind, sweep, FAULT_SYSTEM,
+                   ENOSYS, false),
+        SWEEP_TEST(system_calls_that_fail_from_some_point_on_leave_nothing_behind, sweep,
+                   FAULT_SYSTEM, EIO, true),
     };
     return cmocka_run_group_tests(tests, use_many_handles, NULL);
 }

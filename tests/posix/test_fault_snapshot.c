@@ -17,16 +17,15 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <keepmap.h>
 
 #include "posix/fault/fault.h"
+#include "posix/fault/sweep.h"
 #include "support/restore_image.h"
 #include "support/scratch.h"
 #include "support/snapshot_builder.h"
@@ -59,14 +58,16 @@ static const scenario scenarios[] = {
 };
 #define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
 
-static void prepare(const scenario *what) {
+static void prepare(const void *arg) {
+    const scenario *what = arg;
     (void)remove("target.gz"); /* it need not be there */
     if ((what->options.flags & KM_SNAPSHOT_REPLACE) != 0) {
         scratch_write("target.gz", "old", 3);
     }
 }
 
-static km_status run(const scenario *what) {
+static km_status run(const void *arg) {
+    const scenario *what = arg;
     snapshot_stream stream = {.bytes = now.bytes, .length = now.size};
     km_snapshot_options options = what->options;
     km_map *map = NULL;
@@ -90,7 +91,8 @@ static km_status run(const scenario *what) {
  * After a failure the target is as it was, unless that came after it had got its name and could not
  * be taken back: then it is whole, and at most not durable.
  */
-static void check(const scenario *what, km_status status, bool from_then_on) {
+static void check(const void *arg, km_status status, bool from_then_on) {
+    const scenario *what = arg;
     const bool replaces = (what->options.flags & KM_SNAPSHOT_REPLACE) != 0;
     const bool is_as_it_was =
         replaces ? scratch_equals("target.gz", "old", 3) : scratch_size("target.gz") == -1;
@@ -100,154 +102,15 @@ static void check(const scenario *what, km_status status, bool from_then_on) {
     }
 }
 
-/* ---- What must not be left behind ---- */
-
-typedef struct footprint {
-    long allocations;
-    size_t descriptors, mappings;
-} footprint;
-
-static size_t count_descriptors(void) {
-    size_t count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    while (readdir(folder) != NULL) {
-        count++;
-    }
-    closedir(folder);
-    return count;
-}
-
-/* Mappings of files of this directory. */
-static size_t count_mappings(void) {
-    char line[4400];
-    char here[4096];
-    size_t count = 0;
-    assert_non_null(getcwd(here, sizeof here));
-    FILE *maps = fopen("/proc/self/maps", "r");
-    assert_non_null(maps);
-    while (fgets(line, sizeof line, maps) != NULL) {
-        count += strstr(line, here) != NULL;
-    }
-    fclose(maps);
-    return count;
-}
-
-static footprint footprint_now(void) {
-    footprint found = {.descriptors = count_descriptors(), .mappings = count_mappings()};
-    found.allocations = fault_outstanding_allocations();
-    return found;
-}
-
-/* Removes the temporary file of a snapshot; how many there were. */
-static size_t remove_temporary(void) {
-    size_t removed = 0;
-    DIR *folder = opendir(".");
-    assert_non_null(folder);
-    const struct dirent *entry = NULL;
-    while ((entry = readdir(folder)) != NULL) {
-        if (strncmp(entry->d_name, "target.gz.km-", 13) == 0) {
-            assert_int_equal(unlink(entry->d_name), 0);
-            removed++;
-        }
-    }
-    closedir(folder);
-    return removed;
-}
-
-/* ---- The sweep ---- */
-
-/* One run with the k-th call failing. false when no call was left to fail. */
-static bool run_with_fault(const scenario *what, fault_kind kind, unsigned k, int error,
-                           bool from_then_on) {
-    prepare(what);
-    const footprint first = footprint_now();
-    fault_arm(kind, k, error, from_then_on);
-    const km_status status = run(what);
-    const bool struck = fault_disarm();
-    const footprint last = footprint_now();
-    if (last.allocations != first.allocations || last.descriptors != first.descriptors ||
-        last.mappings != first.mappings) {
-        fail_msg("%s, call %u (%s, error %d%s): allocations %ld to %ld, descriptors %zu to %zu, "
-                 "mappings %zu to %zu",
-                 what->name, k, fault_victim(), error, from_then_on ? ", and all later" : "",
-                 first.allocations, last.allocations, first.descriptors, last.descriptors,
-                 first.mappings, last.mappings);
-    }
-    const size_t left = remove_temporary();
-    /* Where every call fails from some point on, so does the removal of a temporary name. */
-    if (left > (from_then_on && status != KM_OK ? 1 : 0)) {
-        fail_msg("%s, call %u (%s): %zu files left behind", what->name, k, fault_victim(), left);
-    }
-    if (!struck && status != KM_OK) {
-        fail_msg("%s without a fault: %s", what->name, km_error_message());
-    }
-    if (status != KM_OK && km_error_message()[0] == '\0') {
-        fail_msg("%s, call %u (%s): no sentence", what->name, k, fault_victim());
-    }
-    print_message("%s, call %u%s (%s): %s\n", what->name, k, from_then_on ? " and all later" : "",
-                  fault_victim(), status == KM_OK ? "fine" : km_error_message());
-    check(what, status, from_then_on);
-    return struck;
-}
-
-static void sweep(fault_kind kind, int error, bool from_then_on) {
+static void sweep(void **state) {
+    static const sweep_rules rules = {.prepare = prepare,
+                                      .run = run,
+                                      .check = check,
+                                      .target = "target.gz",
+                                      .first_failure_keeps = true};
     for (size_t s = 0; s < SCENARIOS; s++) {
-        /* What is made once and kept is made here. */
-        prepare(&scenarios[s]);
-        assert_int_equal(run(&scenarios[s]), KM_OK);
-        assert_false(run_with_fault(&scenarios[s], kind, 1000000, error, false));
-        prepare(&scenarios[s]);
-        fault_arm(kind, 1, error, false);
-        (void)run(&scenarios[s]);
-        (void)fault_disarm();
-        unsigned k = 1;
-        while (run_with_fault(&scenarios[s], kind, k, error, from_then_on)) {
-            k++;
-        }
-        assert_true(k > 5);
-        print_message("%s: %u calls failed in turn\n", scenarios[s].name, k - 1);
+        assert_true(sweep_calls(&rules, scenarios[s].name, &scenarios[s], *state) >= 5);
     }
-}
-
-static void an_allocation_that_fails_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_ALLOCATIONS, ENOMEM, false);
-}
-
-static void memory_that_is_gone_for_good_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_ALLOCATIONS, ENOMEM, true);
-}
-
-static void a_system_call_that_fails_with_an_io_error_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, EIO, false);
-}
-
-static void system_calls_that_fail_from_some_point_on_leave_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, EIO, true);
-}
-
-static void a_system_call_that_finds_the_disk_full_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, ENOSPC, false);
-}
-
-static void a_system_call_that_is_not_permitted_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, EPERM, false);
-}
-
-static void a_system_call_that_the_kernel_lacks_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, ENOSYS, false);
-}
-
-static void a_system_call_that_is_interrupted_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, EINTR, false);
 }
 
 /* ---- More of them ---- */
@@ -313,14 +176,7 @@ static int make_files(void **state) {
     before = image_make("tttz", SIZE);
     scratch_write("source", now.bytes, now.size);
     image_snapshot(&before, "earlier.gz", NULL);
-    for (int i = 0; i < 3000; i++) { /* the handle table has all it needs after this */
-        km_map *map = NULL;
-        if (km_open(&map, "source", NULL) != KM_OK) {
-            return -1;
-        }
-        km_close(map);
-    }
-    return 0;
+    return sweep_use_many_handles("source");
 }
 
 static int free_images(void **state) {
@@ -332,14 +188,9 @@ static int free_images(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_allocation_that_fails_leaves_nothing_behind),
-        cmocka_unit_test(memory_that_is_gone_for_good_leaves_nothing_behind),
-        cmocka_unit_test(a_system_call_that_fails_with_an_io_error_leaves_nothing_behind),
-        cmocka_unit_test(system_calls_that_fail_from_some_point_on_leave_nothing_behind),
-        cmocka_unit_test(a_system_call_that_finds_the_disk_full_leaves_nothing_behind),
-        cmocka_unit_test(a_system_call_that_is_not_permitted_leaves_nothing_behind),
-        cmocka_unit_test(a_system_call_that_the_kernel_lacks_leaves_nothing_behind),
-        cmocka_unit_test(a_system_call_that_is_interrupted_leaves_nothing_behind),
+        SWEEP_TESTS(sweep),
+        SWEEP_TEST(a_system_call_that_fails_with_an_io_error_leaves_nothing_behind, sweep,
+                   FAULT_SYSTEM, EIO, false),
         cmocka_unit_test(without_threads_one_does_all),
         cmocka_unit_test(a_disk_that_fills_up_is_said_to_be_full),
         cmocka_unit_test(a_tracker_that_loses_its_memory_only_reads_more),

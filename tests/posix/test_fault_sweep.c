@@ -17,7 +17,6 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,6 +27,7 @@
 #include <keepmap.h>
 
 #include "posix/fault/fault.h"
+#include "posix/fault/sweep.h"
 #include "support/scratch.h"
 
 #define SMALL 70000u
@@ -40,46 +40,6 @@ typedef struct scenario {
     void (*check_done)(void);   /* after KM_OK */
     void (*check_failed)(void); /* after anything else */
 } scenario;
-
-/* ---- What must not be left behind ---- */
-
-typedef struct footprint {
-    long allocations;
-    int descriptors;
-    int mappings;
-} footprint;
-
-static int count_descriptors(void) {
-    int count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    while (readdir(folder) != NULL) {
-        count++;
-    }
-    closedir(folder);
-    return count;
-}
-
-/* Mappings of files of this directory, and address space that is kept without memory. */
-static int count_mappings(void) {
-    char line[4400];
-    char here[4096];
-    int count = 0;
-    assert_non_null(getcwd(here, sizeof here));
-    FILE *maps = fopen("/proc/self/maps", "r");
-    assert_non_null(maps);
-    while (fgets(line, sizeof line, maps) != NULL) {
-        count += strstr(line, here) != NULL || strstr(line, "---p 00000000 00:00 0") != NULL;
-    }
-    fclose(maps);
-    return count;
-}
-
-static footprint footprint_now(void) {
-    footprint now = {.descriptors = count_descriptors(), .mappings = count_mappings()};
-    now.allocations = fault_outstanding_allocations();
-    return now;
-}
 
 /* ---- The scenarios ---- */
 
@@ -405,82 +365,18 @@ static const scenario scenarios[] = {
 
 /* ---- The sweep ---- */
 
-/* Entries of the directory but for those that the scenarios are known to make. */
-static int count_strangers(void) {
-    static const char *const known[] = {".",      "..",      "source",    "original",
-                                        "target", "created", "old target"};
-    int strangers = 0;
-    DIR *folder = opendir(".");
-    assert_non_null(folder);
-    const struct dirent *entry = NULL;
-    while ((entry = readdir(folder)) != NULL) {
-        bool expected = false;
-        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-            expected = expected || strcmp(entry->d_name, known[i]) == 0;
-        }
-        strangers += !expected;
-    }
-    closedir(folder);
-    return strangers;
-}
-
-/* Removes the temporary file of a copy; how many there were. */
-static int remove_temporary(void) {
-    int removed = 0;
-    DIR *folder = opendir(".");
-    assert_non_null(folder);
-    const struct dirent *entry = NULL;
-    while ((entry = readdir(folder)) != NULL) {
-        if (strncmp(entry->d_name, "target.km-", 10) == 0) {
-            assert_int_equal(unlink(entry->d_name), 0);
-            removed++;
-        }
-    }
-    closedir(folder);
-    return removed;
-}
-
-/* For a debugger, or a message: what is being tried. */
-static char current[200];
-
-/* One run with the k-th call failing. false when no call was left to fail. */
-static bool run_with_fault(const scenario *what, fault_kind kind, unsigned k, int error,
-                           bool from_then_on) {
-    snprintf(current, sizeof current, "%s, call %u%s", what->name, k,
-             from_then_on ? " and all later" : "");
+static void prepare(const void *arg) {
+    const scenario *what = arg;
     what->prepare();
-    int strangers = count_strangers();
-    footprint before = footprint_now();
-    fault_arm(kind, k, error, from_then_on);
-    km_status status = what->run();
-    bool struck = fault_disarm();
-    footprint after = footprint_now();
+}
 
-    if (after.allocations != before.allocations || after.descriptors != before.descriptors ||
-        after.mappings != before.mappings) {
-        fail_msg("%s, call %u (%s, error %d%s): allocations %ld to %ld, descriptors %d to %d, "
-                 "mappings %d to %d",
-                 what->name, k, fault_victim(), error, from_then_on ? ", and all later" : "",
-                 before.allocations, after.allocations, before.descriptors, after.descriptors,
-                 before.mappings, after.mappings);
-    }
-    strangers = count_strangers() - strangers;
-    /* Where every call fails from some point on, so does the removal of a temporary name. */
-    if (from_then_on && strangers == 1 && status != KM_OK) {
-        strangers -= remove_temporary();
-    }
-    if (strangers != 0) {
-        fail_msg("%s, call %u (%s): %d files left behind", what->name, k, fault_victim(),
-                 strangers);
-    }
-    if (!struck && status != KM_OK) {
-        fail_msg("%s without a fault: %s", what->name, km_error_message());
-    }
-    if (status != KM_OK && km_error_message()[0] == '\0') {
-        fail_msg("%s, call %u (%s): no sentence", what->name, k, fault_victim());
-    }
-    print_message("%s (%s): %s\n", current, fault_victim(),
-                  status == KM_OK ? "fine" : km_error_message());
+static km_status run(const void *arg) {
+    const scenario *what = arg;
+    return what->run();
+}
+
+static void check(const void *arg, km_status status, bool from_then_on) {
+    const scenario *what = arg;
     if (status == KM_OK) {
         what->check_done();
     } else if (from_then_on && what->check_done == source_grew) {
@@ -488,70 +384,28 @@ static bool run_with_fault(const scenario *what, fault_kind kind, unsigned k, in
     } else {
         what->check_failed();
     }
-    return struck;
 }
 
-static void sweep(fault_kind kind, int error, bool from_then_on) {
+/* Address space that is kept without memory must not be left behind either. */
+static const char *const address_space[] = {"---p 00000000 00:00 0", NULL};
+
+static void sweep(void **state) {
+    static const sweep_rules rules = {.prepare = prepare,
+                                      .run = run,
+                                      .check = check,
+                                      .target = "target",
+                                      .other = "created",
+                                      .mappings = address_space,
+                                      .first_failure_keeps = true};
+    const sweep_fault *fault = *state;
     for (size_t s = 0; s < SCENARIOS; s++) {
-        /* What is made once and kept, such as the array of views, is made here. */
-        scenarios[s].prepare();
-        assert_int_equal(scenarios[s].run(), KM_OK);
-        assert_false(run_with_fault(&scenarios[s], kind, 1000000, error, false));
-        /* And what a first failure makes: the sanitizer's allocator takes memory when it pleases.
-         */
-        scenarios[s].prepare();
-        fault_arm(kind, 1, error, false);
-        (void)scenarios[s].run();
-        (void)fault_disarm();
-        unsigned k = 1;
-        while (run_with_fault(&scenarios[s], kind, k, error, from_then_on)) {
-            k++;
-        }
+        const unsigned calls = sweep_calls(&rules, scenarios[s].name, &scenarios[s], fault);
         /* A scenario that makes no call at all would have shown nothing. */
-        assert_true(k > 1 || kind == FAULT_ALLOCATIONS);
-        print_message("%s: %u calls failed in turn\n", scenarios[s].name, k - 1);
+        assert_true(calls > 0 || fault->kind == FAULT_ALLOCATIONS);
     }
 }
 
-static void an_allocation_that_fails_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_ALLOCATIONS, ENOMEM, false);
-}
-
-static void memory_that_is_gone_for_good_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_ALLOCATIONS, ENOMEM, true);
-}
-
-static void a_system_call_that_fails_with_an_io_error_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, EIO, false);
-}
-
-static void system_calls_that_fail_from_some_point_on_leave_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, EIO, true);
-}
-
-static void a_system_call_that_finds_the_disk_full_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, ENOSPC, false);
-}
-
-static void a_system_call_that_is_not_permitted_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, EPERM, false);
-}
-
-static void a_system_call_that_the_kernel_lacks_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, ENOSYS, false);
-}
-
-static void a_system_call_that_is_interrupted_leaves_nothing_behind(void **state) {
-    (void)state;
-    sweep(FAULT_SYSTEM, EINTR, false);
-}
+/* ---- More of them ---- */
 
 static void after_a_failed_sync_every_flush_of_the_file_fails(void **state) {
     (void)state;
@@ -614,30 +468,17 @@ static void writing_works_where_process_vm_calls_are_forbidden(void **state) {
     km_close(map);
 }
 
-/* The handle table makes its blocks once and keeps them: it has all it needs after this. */
 static int use_many_handles(void **state) {
     (void)state;
     prepare_source();
-    for (int i = 0; i < 3000; i++) {
-        km_map *map = NULL;
-        if (km_open(&map, "source", NULL) != KM_OK) {
-            return -1;
-        }
-        km_close(map);
-    }
-    return 0;
+    return sweep_use_many_handles("source");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_allocation_that_fails_leaves_nothing_behind),
-        cmocka_unit_test(memory_that_is_gone_for_good_leaves_nothing_behind),
-        cmocka_unit_test(a_system_call_that_fails_with_an_io_error_leaves_nothing_behind),
-        cmocka_unit_test(system_calls_that_fail_from_some_point_on_leave_nothing_behind),
-        cmocka_unit_test(a_system_call_that_finds_the_disk_full_leaves_nothing_behind),
-        cmocka_unit_test(a_system_call_that_is_not_permitted_leaves_nothing_behind),
-        cmocka_unit_test(a_system_call_that_the_kernel_lacks_leaves_nothing_behind),
-        cmocka_unit_test(a_system_call_that_is_interrupted_leaves_nothing_behind),
+        SWEEP_TESTS(sweep),
+        SWEEP_TEST(a_system_call_that_fails_with_an_io_error_leaves_nothing_behind, sweep,
+                   FAULT_SYSTEM, EIO, false),
         cmocka_unit_test(after_a_failed_sync_every_flush_of_the_file_fails),
         cmocka_unit_test(reading_works_where_process_vm_calls_are_forbidden),
         cmocka_unit_test(writing_works_where_process_vm_calls_are_forbidden),
