@@ -12,15 +12,17 @@
 
 #define SHARE_ALL (FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
 
-/* Does it begin with a member? What cannot be read is an error, not a plain file. */
+/* Does it begin with a data member, as for km_is_snapshot? What cannot be read is an error, not a
+ * plain file. */
 static km_status looks_like_snapshot(const km_input *input, bool *does) {
     uint8_t prefix[KM_FORMAT_PREFIX_SIZE];
-    km_member_kind kind = KM_MEMBER_DATA;
+    km_member_kind kind = KM_MEMBER_FOOTER;
     size_t head_size = 0;
     size_t got = 0;
     const km_status status = km_input_read(input, 0, prefix, sizeof prefix, &got);
     if (status == KM_OK) {
-        *does = got == sizeof prefix && km_format_kind(prefix, &kind, &head_size);
+        *does = got == sizeof prefix && km_format_kind(prefix, &kind, &head_size) &&
+                kind == KM_MEMBER_DATA;
     }
     return status;
 }

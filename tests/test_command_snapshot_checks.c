@@ -170,6 +170,9 @@ static void words_that_make_no_sense_are_misuse(void **state) {
         {"snapshot", "a", "b", "--level", "-1"},
         {"snapshot", "a", "b", "--chunk-size", "4G"},
         {"snapshot", "a", "b", "--timeout", "4294967"},
+        {"snapshot", "a", "b", "--timeout", "1", "--no-lock"},
+        {"snapshot", "-", "b", "--timeout", "1"},
+        {"snapshot", "-", "b", "--no-lock"},
         {"snapshot", "a", "b", "--compare"},
         {"snapshot", "a", "b", "--machine-wide"},
         {"snapshot", "a", "-", "--json"},
@@ -204,13 +207,13 @@ static void words_that_make_no_sense_are_misuse(void **state) {
     assert_int_equal(scratch_entries(), before);
 }
 
-static void a_chunk_size_that_is_none_is_refused(void **state) {
+static void a_chunk_size_that_is_none_is_misuse(void **state) {
     (void)state;
     scratch_file("sized", 100, 1);
-    static const char *const wrong[] = {"1", "32k", "65537", "32M"};
+    static const char *const wrong[] = {"0", "1", "32k", "65537", "32M"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         tool_failed_json(TOOL("snapshot", "sized", "never.gz", "--chunk-size", wrong[i], "--json"),
-                         TOOL_REFUSED, "KM_E_INVALID");
+                         TOOL_MISUSE, "KM_E_INVALID");
     }
     assert_int_equal(scratch_size("never.gz"), -1);
 }
@@ -226,7 +229,7 @@ int main(void) {
         cmocka_unit_test(cat_writes_what_a_snapshot_holds),
         cmocka_unit_test(cat_of_a_damaged_chunk_is_an_error_and_no_signal),
         cmocka_unit_test(words_that_make_no_sense_are_misuse),
-        cmocka_unit_test(a_chunk_size_that_is_none_is_refused),
+        cmocka_unit_test(a_chunk_size_that_is_none_is_misuse),
     };
     return cmocka_run_group_tests_name("command_snapshot_checks", tests, NULL, NULL);
 }

@@ -19,6 +19,8 @@
 
 #include <cmocka.h>
 
+#include <keepmap.h>
+
 #include "support/json.h"
 #include "support/scratch.h"
 #include "support/tool.h"
@@ -244,6 +246,43 @@ static void log_names_what_is_damaged_at_its_end(void **state) {
     assert_non_null(strstr(result->out, "cut.gz: "));
 }
 
+static void log_says_why_one_cannot_be_compared_with_the_one_before(void **state) {
+    (void)state;
+    assert_int_equal(MAKE_FOLDER("torn-log"), 0);
+    tool_snapshot("torn", 2 * CHUNK, 11, "torn-log/1.gz");
+    tool_snapshot("torn", 2 * CHUNK, 12, "torn-log/2.gz");
+    tool_change("torn-log/1.gz", tool_body(1) + 9, 1);
+    const tool_result *result = tool_fine(TOOL("log", "torn-log", "--json"));
+    const char *first = json_entry(result->out, "snapshots", 0);
+    assert_string_equal(json_string(first, "name"), "1.gz");
+    assert_string_equal(json_string(first, "status"), "KM_OK"); /* nobody has read its chunks */
+    const char *second = json_entry(result->out, "snapshots", 1);
+    assert_string_equal(json_string(second, "name"), "2.gz");
+    assert_string_equal(json_string(second, "status"), "KM_E_CORRUPT");
+    assert_non_null(strstr(json_string(second, "message"), "chunk 1 of \"torn-log/1.gz\""));
+    assert_int_equal(json_integer(second, "size"), 2 * CHUNK);
+    assert_true(json_is(second, "changed", "null"));
+    result = tool_fine(TOOL("log", "torn-log"));
+    assert_non_null(strstr(result->out, "           -  1.gz\n"));
+    assert_non_null(strstr(result->out, "           ?  2.gz: cannot read chunk 1 of "));
+}
+
+static void log_names_what_cannot_be_read(void **state) {
+    (void)state;
+    km_map *map = NULL;
+    assert_int_equal(MAKE_FOLDER("taken-log"), 0);
+    scratch_file("taken-log/taken", 1000, 13); /* a snapshot, for all that one can tell */
+    const km_options sole = {.access = KM_WRITE, .flags = KM_OPEN_SOLE};
+    assert_int_equal(km_open(&map, "taken-log/taken", &sole), KM_OK);
+    const tool_result *result = tool_fine(TOOL("log", "taken-log", "--json"));
+    const char *entry = json_entry(result->out, "snapshots", 0);
+    assert_string_equal(json_string(entry, "name"), "taken");
+    assert_string_equal(json_string(entry, "status"), "KM_E_BUSY");
+    assert_true(json_is(entry, "made_ns", "null"));
+    km_close(map);
+    assert_true(json_is(tool_fine(TOOL("log", "taken-log", "--json"))->out, "snapshots", "[]"));
+}
+
 static void log_of_no_snapshots_is_empty(void **state) {
     (void)state;
     assert_int_equal(MAKE_FOLDER("empty-log"), 0);
@@ -252,6 +291,8 @@ static void log_of_no_snapshots_is_empty(void **state) {
     assert_true(json_is(result->out, "snapshots", "[]"));
     tool_failed_json(TOOL("log", "nowhere", "--json"), TOOL_REFUSED, "KM_E_NOT_FOUND");
     tool_failed(TOOL("log", "nowhere"), TOOL_REFUSED, "\"nowhere\"");
+    scratch_file("no-folder", 10, 1);
+    tool_failed_json(TOOL("log", "no-folder", "--json"), TOOL_REFUSED, "KM_E_INVALID");
 }
 
 /* ---- Words that make no sense ---------------------------------------------------------------- */
@@ -292,6 +333,8 @@ int main(void) {
         cmocka_unit_test(a_diff_that_cannot_be_made_is_status_3),
         cmocka_unit_test(log_lists_snapshots_in_the_order_in_which_they_were_made),
         cmocka_unit_test(log_names_what_is_damaged_at_its_end),
+        cmocka_unit_test(log_says_why_one_cannot_be_compared_with_the_one_before),
+        cmocka_unit_test(log_names_what_cannot_be_read),
         cmocka_unit_test(log_of_no_snapshots_is_empty),
         cmocka_unit_test(words_that_make_no_sense_are_misuse),
     };

@@ -433,6 +433,28 @@ static void a_damaged_snapshot_is_an_error_and_no_plain_file(void **state) {
     free(bytes);
 }
 
+static void what_is_no_snapshot_to_km_is_snapshot_is_a_plain_file(void **state) {
+    (void)state;
+    const size_t size = 2 * CHUNK;
+    unsigned char *bytes = make_image(size);
+    snapshot_member members[16];
+    size_t length = 0;
+    unsigned char *snapshot = snapshot_build(bytes, size, NULL, &length);
+    const size_t count = snapshot_members(snapshot, length, members, 16);
+    km_diff_report report = {.struct_size = sizeof report};
+    const km_diff_options options = {.report = &report};
+    assert_true(count > 3);
+    for (size_t i = 2; i < count; i++) { /* behind the data: index and footer */
+        scratch_write("a", snapshot + members[i].offset, length - members[i].offset);
+        assert_false(km_is_snapshot("a"));
+        assert_int_equal(km_diff("a", "a", &options), KM_OK);
+        assert_false(report.a_is_snapshot || report.b_is_snapshot);
+        assert_int_equal(report.a_size, length - members[i].offset);
+    }
+    free(snapshot);
+    free(bytes);
+}
+
 /* ---- Ends before the end ---- */
 
 static bool stop_progress(uint64_t done, uint64_t total, void *arg) {
@@ -526,6 +548,7 @@ int main(void) {
         cmocka_unit_test(holes_are_not_read),
         cmocka_unit_test(a_snapshot_is_compared_as_a_file_if_asked),
         cmocka_unit_test(a_damaged_snapshot_is_an_error_and_no_plain_file),
+        cmocka_unit_test(what_is_no_snapshot_to_km_is_snapshot_is_a_plain_file),
         cmocka_unit_test(cancelled_at_any_call_it_says_so),
         cmocka_unit_test(a_file_cut_short_meanwhile_is_told),
         cmocka_unit_test(senseless_options_are_refused),

@@ -9,7 +9,7 @@
 
 /* Exit statuses. */
 #define EXIT_FINE 0
-#define EXIT_CHECK_FAILED 1 /* check or fits: the answer is no */
+#define EXIT_CHECK_FAILED 1 /* check, fits, verify, salvage, diff: the answer is no */
 #define EXIT_MISUSE 2       /* the command line makes no sense */
 #define EXIT_REFUSED 3      /* it could not be done: the message says why */
 

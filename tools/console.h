@@ -33,6 +33,9 @@ uint64_t console_milliseconds(void);
 void console_catch_interrupt(void);
 bool console_interrupted(void);
 
+/* From now on it is obeyed at once again, as one that was noted is where there is a way. */
+void console_release_interrupt(void);
+
 /*
  * Around a call that may wait for others without end: an interruption that it does not let through
  * within a second is obeyed there, after `words`, which stay where they are, have been written to

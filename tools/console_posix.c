@@ -115,6 +115,16 @@ bool console_interrupted(void) {
     return interrupted_by != 0;
 }
 
+void console_release_interrupt(void) {
+    for (size_t i = 0; i < SIGNAL_COUNT; i++) {
+        struct sigaction now;
+        if (sigaction(signals[i], NULL, &now) == 0 && now.sa_handler == note) {
+            (void)signal(signals[i], SIG_DFL);
+        }
+    }
+    console_obey_interrupt();
+}
+
 #define LOOK_UP_MS 100
 
 /* A read that is begun again after a signal would not see the interruption: so poll waits. It looks

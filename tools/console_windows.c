@@ -106,6 +106,17 @@ static WCHAR *pattern_of(const char *directory) {
     return pattern;
 }
 
+/* Why such a folder cannot be listed; cuts the pattern to its name. */
+static int listing_error(WCHAR *pattern) {
+    const DWORD failure = GetLastError();
+    pattern[wcslen(pattern) - 2] = L'\0';
+    const DWORD attributes = GetFileAttributesW(pattern);
+    if (attributes != INVALID_FILE_ATTRIBUTES && !(attributes & FILE_ATTRIBUTE_DIRECTORY)) {
+        return ENOTDIR;
+    }
+    return failure == ERROR_ACCESS_DENIED ? EACCES : ENOENT;
+}
+
 int console_list(const char *directory, console_entry each, void *arg) {
     char name[4 * MAX_PATH];
     WIN32_FIND_DATAW found;
@@ -114,11 +125,11 @@ int console_list(const char *directory, console_entry each, void *arg) {
         return EINVAL;
     }
     HANDLE search = FindFirstFileW(pattern, &found);
+    int error = search == INVALID_HANDLE_VALUE ? listing_error(pattern) : 0;
     free(pattern);
-    if (search == INVALID_HANDLE_VALUE) {
-        return GetLastError() == ERROR_ACCESS_DENIED ? EACCES : ENOENT;
+    if (error != 0) {
+        return error;
     }
-    int error = 0;
     do {
         if (found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) {
             continue;
@@ -129,6 +140,9 @@ int console_list(const char *directory, console_entry each, void *arg) {
             error = ENOMEM;
         }
     } while (error == 0 && FindNextFileW(search, &found));
+    if (error == 0 && GetLastError() != ERROR_NO_MORE_FILES) {
+        error = EIO;
+    }
     (void)FindClose(search);
     return error;
 }
@@ -192,6 +206,10 @@ void console_catch_interrupt(void) {
 
 bool console_interrupted(void) {
     return interrupted != 0;
+}
+
+void console_release_interrupt(void) {
+    (void)SetConsoleCtrlHandler(note, FALSE);
 }
 
 /* Ends when standard input does, or with the process. */

@@ -68,7 +68,7 @@ static const verb verbs[] = {
     {"salvage", "SNAPSHOT TARGET", 2, 0, OPTION_NO_SYNC | OPTION_FORCE, 0,
      "recovers what is undamaged in a damaged snapshot",
      "Needs neither its beginning nor its end. What is lost is zeros in the target, and listed.\n"
-     "Exit status 1: something is lost.\n",
+     "Exit status 1: something is lost, or may be.\n",
      verb_salvage},
     {"diff", "A B", 2, 0, OPTION_UNIT | OPTION_PLAIN | OPTION_THREADS, 0,
      "where do two files, or two snapshots, differ?",
@@ -77,7 +77,8 @@ static const verb verbs[] = {
      verb_diff},
     {"log", "DIRECTORY", 1, 0, 0, 0, "lists the snapshots in a folder",
      "When each was made, its size and ratio, and how much had changed since the one before, in\n"
-     "whole chunks. Files that do not begin as a snapshot does are passed over.\n",
+     "whole chunks. Files that do not begin as a snapshot does are passed over. Behind a name\n"
+     "stands what could not be read or compared.\n",
      verb_log},
     {"segment", "NAME", 1, 0,
      OPTION_FROM | OPTION_SIZE | OPTION_TYPE | OPTION_TYPE_VERSION | OPTION_MACHINE_WIDE |

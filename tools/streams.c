@@ -46,14 +46,16 @@ km_status stream_write(const void *from, size_t length, void *arg) {
 }
 
 int stream_refused(output *out, km_status status, const stream_state *state) {
-    if (state->interrupted) {
+    /* A stream may end badly while the library finds something worse in what came before. */
+    const bool by_stream = status == KM_E_IO && state->error != 0;
+    if (status == KM_E_CANCELLED && state->interrupted) {
         return output_failed(out, KM_E_CANCELLED, "interrupted while reading standard input");
     }
-    if (state->error == EPIPE && state->is_output) {
+    if (by_stream && state->error == EPIPE && state->is_output) {
         out->write_error = EPIPE; /* the reader has had what it wanted */
         return output_end(out, EXIT_FINE);
     }
-    if (state->error != 0) {
+    if (by_stream) {
         return output_failed(out, state->error == ENOSPC ? KM_E_NO_SPACE : KM_E_IO, "cannot %s: %s",
                              state->is_output ? "write to standard output" : "read standard input",
                              strerror(state->error));

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "command.h"
+#include "console.h"
 #include "progress.h"
 #include "ranges.h"
 #include "streams.h"
@@ -45,6 +46,15 @@ static void say_json(const output *out, const char *a, const char *b, const km_d
     json_end();
 }
 
+static void say(const output *out, const char *a, const char *b, const km_diff_report *report,
+                const range_list *ranges) {
+    if (out->json) {
+        say_json(out, a, b, report, ranges);
+    } else {
+        say_text(a, b, report, ranges);
+    }
+}
+
 int verb_diff(output *out, const arguments *given) {
     const char *a = given->operands[0];
     const char *b = given->operands[1];
@@ -74,10 +84,9 @@ int verb_diff(output *out, const arguments *given) {
     int exit_status = report.ranges == 0 ? EXIT_FINE : EXIT_CHECK_FAILED;
     if (status != KM_OK) {
         exit_status = range_list_refused(out, status, &ranges);
-    } else if (out->json) {
-        say_json(out, a, b, &report, &ranges);
     } else {
-        say_text(a, b, &report, &ranges);
+        console_release_interrupt(); /* there may be much to say, and nothing to take back */
+        say(out, a, b, &report, &ranges);
     }
     range_list_free(&ranges);
     return status == KM_OK ? output_end(out, exit_status) : exit_status;

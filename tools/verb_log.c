@@ -11,12 +11,14 @@
 #include "console.h"
 #include "progress.h"
 
-/* One snapshot; those of which not even the facts can be read are listed too, at the end. */
+/* One snapshot; those of which not even the facts can be read are listed too, at the end, and so
+ * are files that cannot be read at all: they may be snapshots. */
 typedef struct logged {
     char *name;
     char *path;
-    km_status status;
-    char *sentence; /* if it is not KM_OK */
+    bool known;       /* the facts are there */
+    km_status status; /* of reading them, and of comparing it with the one before */
+    char *sentence;   /* if that is not KM_OK; NULL also if there was no memory for it */
     km_snapshot_facts facts;
     bool compared; /* with the one before */
     uint64_t changed;
@@ -60,40 +62,44 @@ static bool make_room(log_list *list) {
     return true;
 }
 
+static void free_entry(logged *entry) {
+    free(entry->name);
+    free(entry->path);
+    free(entry->sentence);
+}
+
+static void note(logged *entry, km_status status) {
+    entry->status = status;
+    entry->sentence = status == KM_OK ? NULL : copy_of(km_error_message());
+}
+
 /* A console_entry; what does not begin as a snapshot is passed over. */
 static bool add(const char *name, void *arg) {
     log_list *list = arg;
+    km_snapshot_facts facts = {0};
     char *path = path_of(list->directory, name);
     if (!path) {
         return false;
     }
-    if (!km_is_snapshot(path)) {
+    const bool begins = km_is_snapshot(path);
+    const km_status status = km_inspect(path, &facts);
+    if (!begins && (status == KM_E_CORRUPT || status == KM_E_NOT_FOUND)) {
         free(path);
         return true;
     }
-    if (!make_room(list)) {
-        free(path);
+    logged entry = {.name = copy_of(name), .path = path, .known = status == KM_OK, .facts = facts};
+    note(&entry, status);
+    if (!entry.name || !make_room(list)) {
+        free_entry(&entry);
         return false;
     }
-    logged *entry = &list->entries[list->count];
-    *entry = (logged){.path = path, .name = copy_of(name)};
-    list->count++;
-    if (!entry->name) {
-        return false;
-    }
-    entry->status = km_inspect(path, &entry->facts);
-    if (entry->status != KM_OK) {
-        entry->sentence = copy_of(km_error_message());
-        return entry->sentence != NULL;
-    }
+    list->entries[list->count++] = entry;
     return true;
 }
 
 static void free_list(log_list *list) {
     for (size_t i = 0; i < list->count; i++) {
-        free(list->entries[i].name);
-        free(list->entries[i].path);
-        free(list->entries[i].sentence);
+        free_entry(&list->entries[i]);
     }
     free(list->entries);
 }
@@ -101,10 +107,10 @@ static void free_list(log_list *list) {
 static int by_time(const void *one, const void *other) {
     const logged *a = one;
     const logged *b = other;
-    if ((a->status == KM_OK) != (b->status == KM_OK)) {
-        return a->status == KM_OK ? -1 : 1;
+    if (a->known != b->known) {
+        return a->known ? -1 : 1;
     }
-    if (a->status == KM_OK && a->facts.made_ns != b->facts.made_ns) {
+    if (a->known && a->facts.made_ns != b->facts.made_ns) {
         return a->facts.made_ns < b->facts.made_ns ? -1 : 1;
     }
     return strcmp(a->name, b->name);
@@ -116,6 +122,7 @@ static km_status compare(const logged *before, logged *entry, progress *bar) {
     const km_diff_options options = {
         .flags = KM_DIFF_CHUNKS, .progress = progress_step, .progress_arg = bar, .report = &report};
     const km_status status = km_diff(before->path, entry->path, &options);
+    note(entry, status);
     if (status == KM_OK) {
         entry->compared = true;
         entry->changed =
@@ -129,7 +136,7 @@ static bool compare_all(log_list *list, bool shown) {
     km_status status = KM_OK;
     progress bar;
     progress_start(&bar, "comparing", shown);
-    for (size_t i = 1; i < list->count && list->entries[i].status == KM_OK; i++) {
+    for (size_t i = 1; i < list->count && list->entries[i].known; i++) {
         status = compare(&list->entries[i - 1], &list->entries[i], &bar);
         if (status == KM_E_CANCELLED) {
             break;
@@ -148,31 +155,37 @@ static const char *ratio_text(char text[SIZE_TEXT], const km_snapshot_facts *fac
     return text;
 }
 
-static void print_list(const log_list *list) {
+static void print_known(const logged *entry) {
     char made[SIZE_TEXT];
     char size[SIZE_TEXT];
     char packed[SIZE_TEXT];
     char changed[SIZE_TEXT];
     char ratio[SIZE_TEXT];
+    printf("%-20s  %10s  %10s  %6s  %10s  ", time_text(made, entry->facts.made_ns),
+           size_rounded(size, entry->facts.size), size_rounded(packed, entry->facts.packed_size),
+           ratio_text(ratio, &entry->facts),
+           entry->compared          ? size_rounded(changed, entry->changed)
+           : entry->status == KM_OK ? "-"
+                                    : "?");
+}
+
+static void print_list(const log_list *list) {
     if (list->count > 0) {
         printf("%-20s  %10s  %10s  %6s  %10s  %s\n", "MADE", "SIZE", "PACKED", "RATIO", "CHANGED",
                "NAME");
     }
     for (size_t i = 0; i < list->count; i++) {
         const logged *entry = &list->entries[i];
-        if (entry->status != KM_OK) {
+        if (entry->known) {
+            print_known(entry);
+        } else {
             printf("%-20s  %10s  %10s  %6s  %10s  ", "?", "?", "?", "?", "?");
-            text_safe(entry->name);
-            (void)fputs(": ", stdout);
-            text_safe(entry->sentence);
-            (void)putchar('\n');
-            continue;
         }
-        printf("%-20s  %10s  %10s  %6s  %10s  ", time_text(made, entry->facts.made_ns),
-               size_rounded(size, entry->facts.size),
-               size_rounded(packed, entry->facts.packed_size), ratio_text(ratio, &entry->facts),
-               entry->compared ? size_rounded(changed, entry->changed) : "-");
         text_safe(entry->name);
+        if (entry->status != KM_OK) {
+            (void)fputs(": ", stdout);
+            text_safe(entry->sentence ? entry->sentence : km_strerror(entry->status));
+        }
         (void)putchar('\n');
     }
 }
@@ -183,7 +196,7 @@ static void print_json(const output *out, const log_list *list) {
     json_list_begin("snapshots");
     for (size_t i = 0; i < list->count; i++) {
         const logged *entry = &list->entries[i];
-        const bool known = entry->status == KM_OK;
+        const bool known = entry->known;
         json_item_begin(i == 0, "name", entry->name);
         json_text("status", km_strerror(entry->status));
         json_text_or_null("message", entry->sentence);
@@ -203,10 +216,11 @@ int verb_log(output *out, const arguments *given) {
     if (error != 0) {
         free_list(&list);
         return output_failed(out,
-                             error == ENOENT   ? KM_E_NOT_FOUND
-                             : error == EACCES ? KM_E_ACCESS
-                             : error == ENOMEM ? KM_E_NO_MEMORY
-                                               : KM_E_IO,
+                             error == ENOENT    ? KM_E_NOT_FOUND
+                             : error == ENOTDIR ? KM_E_INVALID
+                             : error == EACCES  ? KM_E_ACCESS
+                             : error == ENOMEM  ? KM_E_NO_MEMORY
+                                                : KM_E_IO,
                              "cannot list \"%s\": %s", given->operands[0], strerror(error));
     }
     if (list.count > 0) {

@@ -44,7 +44,10 @@ static void say_restored(const output *out, const char *snapshot, const char *ta
     text_safe(input_name(snapshot));
     (void)fputs(" -> ", stdout);
     text_safe(target);
-    printf(": restored, %s", size_text(text, size));
+    (void)fputs(": restored", stdout);
+    if (size != KM_SIZE_UNKNOWN) { /* else somebody has taken it away since */
+        printf(", %s", size_text(text, size));
+    }
     if (in_place) {
         printf(", of which %s differed,", size_rounded(differed, written));
     }

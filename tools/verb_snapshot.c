@@ -9,6 +9,9 @@
 #include "progress.h"
 #include "streams.h"
 
+#define CHUNK_SIZE_LEAST ((uint64_t)64 << 10)
+#define CHUNK_SIZE_MOST ((uint64_t)16 << 20)
+
 static km_status open_source(const arguments *given, const char *source, km_map **map) {
     km_options options = {.flags = 0};
     if (given->given & OPTION_SEGMENT) {
@@ -26,20 +29,41 @@ static uint32_t flags_of(unsigned given) {
            (given & OPTION_NO_SYNC ? KM_SNAPSHOT_NO_SYNC : 0);
 }
 
-/* EXIT_FINE, or EXIT_MISUSE, complained of. */
-static int check_words(output *out, const arguments *given, const char *target) {
-    if (!(given->given & OPTION_SEGMENT) && given->given & OPTION_MACHINE_WIDE) {
-        return output_misused(out, "--machine-wide needs --segment: see keepmap snapshot --help");
-    }
+static bool is_chunk_size(uint64_t size) {
+    return size >= CHUNK_SIZE_LEAST && size <= CHUNK_SIZE_MOST && (size & (size - 1)) == 0;
+}
+
+/* These and those below: EXIT_FINE, or EXIT_MISUSE, complained of. */
+static int check_numbers(output *out, const arguments *given) {
     if (given->level > 9) {
         return output_misused(out, "--level %" PRIu32 ": levels are 0 to 9", given->level);
     }
-    if (given->chunk_size > UINT32_MAX) {
-        return output_misused(out, "--chunk-size %" PRIu64 ": at most 16M", given->chunk_size);
+    if (given->given & OPTION_CHUNK_SIZE && !is_chunk_size(given->chunk_size)) {
+        return output_misused(out, "--chunk-size %" PRIu64 ": a power of two, 64k to 16M",
+                              given->chunk_size);
     }
     if (given->timeout > KM_WAIT_FOREVER / 1000 - 1) {
         return output_misused(out, "--timeout %" PRIu32 ": at most %u seconds", given->timeout,
                               KM_WAIT_FOREVER / 1000 - 1);
+    }
+    return EXIT_FINE;
+}
+
+static int check_lock_words(output *out, const arguments *given, bool from_stream) {
+    const unsigned words = given->given & (OPTION_NO_LOCK | OPTION_TIMEOUT);
+    if (from_stream && words) {
+        return output_misused(out, "%s makes no sense with standard input: it has no lock",
+                              words & OPTION_NO_LOCK ? "--no-lock" : "--timeout");
+    }
+    if (words == (OPTION_NO_LOCK | OPTION_TIMEOUT)) {
+        return output_misused(out, "--no-lock waits for nobody: --timeout makes no sense with it");
+    }
+    return EXIT_FINE;
+}
+
+static int check_words(output *out, const arguments *given, const char *target) {
+    if (!(given->given & OPTION_SEGMENT) && given->given & OPTION_MACHINE_WIDE) {
+        return output_misused(out, "--machine-wide needs --segment: see keepmap snapshot --help");
     }
     if (given->given & OPTION_COMPARE && !given->since) {
         return output_misused(out, "--compare needs --since: see keepmap snapshot --help");
@@ -89,7 +113,13 @@ int verb_snapshot(output *out, const arguments *given) {
     const char *target = given->operands[segment ? 0 : 1];
     const bool from_stream = !segment && is_stream(source);
     const bool to_stream = is_stream(target);
-    const int words = check_words(out, given, target);
+    int words = check_numbers(out, given);
+    if (words == EXIT_FINE) {
+        words = check_words(out, given, target);
+    }
+    if (words == EXIT_FINE) {
+        words = check_lock_words(out, given, from_stream);
+    }
     if (words != EXIT_FINE) {
         return words;
     }

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -24,7 +25,11 @@
 
 #include <cmocka.h>
 
+#include <keepmap.h>
+
+#include "checksum.h"
 #include "support/scratch.h"
+#include "support/snapshot_builder.h"
 #include "support/tool.h"
 #include "support/tool_snapshot.h"
 #include "support/unique.h"
@@ -230,6 +235,114 @@ static void reading_a_silent_pipe_ends_by_the_signal_and_leaves_nothing(void **s
     }
 }
 
+static void waiting_for_a_lock_ends_by_the_signal_and_leaves_nothing(void **state) {
+    (void)state;
+    km_map *map = NULL;
+    const km_options options = {.access = KM_WRITE};
+    scratch_file("locked", 1000, 1);
+    assert_int_equal(km_open(&map, "locked", &options), KM_OK);
+    assert_int_equal(km_lock(map, KM_LOCK_EXCLUSIVE, 0), KM_OK);
+    const size_t before = scratch_entries();
+    const pid_t id =
+        start(-1, -1, -1, TOOL_WORDS("snapshot", "locked", "never.gz", "--timeout", "60"));
+    wait_until_it_catches(id, SIGINT);
+    assert_int_equal(kill(id, SIGINT), 0);
+    assert_int_equal(finish(id), 128 + SIGINT);
+    km_close(map);
+    assert_int_equal(scratch_entries(), before);
+}
+
+/* Waits until the pipe has so much in it. */
+static void wait_until_it_has(int end, int wanted) {
+    const struct timespec pause = {.tv_nsec = 2000000};
+    int has_now = -1;
+    for (int tries = 0; has_now != wanted; tries++) {
+        assert_true(tries < 20000);
+        (void)nanosleep(&pause, NULL);
+        assert_int_equal(ioctl(end, FIONREAD, &has_now), 0);
+    }
+}
+
+/* A reader that reads nothing keeps it writing: more than this pipe takes. */
+static void what_is_told_at_length_can_be_interrupted(void **state) {
+    (void)state;
+    int ends[2];
+    tool_fine(TOOL("create", "long a", "--size", "200000"));
+    assert_int_equal(shell("yes | tr '\\n' '\\0' | head -c 200000 > 'long b'"), 0);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    const int room = fcntl(ends[0], F_SETPIPE_SZ, 4096);
+    assert_true(room > 0);
+    const pid_t id = start(-1, ends[1], -1, TOOL_WORDS("diff", "long a", "long b", "--unit", "1"));
+    wait_until_it_has(ends[0], room);
+    assert_int_equal(kill(id, SIGINT), 0);
+    const struct timespec pause = {.tv_nsec = 10000000};
+    int status = 0;
+    pid_t ended = 0;
+    for (int tries = 0; ended == 0 && tries < 2000; tries++) {
+        ended = waitpid(id, &status, WNOHANG);
+        (void)nanosleep(&pause, NULL);
+    }
+    if (ended == 0) {
+        (void)kill(id, SIGKILL);
+        (void)finish(id);
+    }
+    assert_int_equal(ended, id);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
+/* A first member with a damaged chunk, which shows only when it is unpacked, and that takes time.
+ */
+static unsigned char *damaged_member(size_t *length) {
+    static unsigned char image[((size_t)1 << 24) + 1];
+    const snapshot_plan plan = {.chunk_shift = 24};
+    snapshot_member members[8];
+    size_t size = 0;
+    snapshot_noise(image, sizeof image, 3);
+    unsigned char *snapshot = snapshot_build(image, sizeof image, &plan, &size);
+    const size_t count = snapshot_members(snapshot, size, members, 8);
+    unsigned char *packed = snapshot + KM_FORMAT_FIRST_HEAD_SIZE;
+    packed[99] ^= 1;
+    snapshot_put(snapshot + 36, 8,
+                 km_checksum(packed, members[0].length - KM_FORMAT_FIRST_HEAD_SIZE));
+    snapshot_seal(snapshot, members, count);
+    *length = members[0].length;
+    return snapshot;
+}
+
+/* Another thread waits for the stream by then, or would have next. */
+static void damage_is_told_although_the_stream_is_interrupted_behind_it(void **state) {
+    (void)state;
+    int ends[2];
+    size_t length = 0;
+    size_t err_size = 0;
+    unsigned char *bytes = damaged_member(&length);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    const int err = open("torn-err", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    const pid_t id = start(ends[0], -1, err, TOOL_WORDS("restore", "-", "never", "--threads", "2"));
+    wait_until_it_catches(id, SIGINT);
+    for (size_t at = 0; at < length;) {
+        const ssize_t wrote = write(ends[1], bytes + at, length - at);
+        assert_true(wrote > 0);
+        at += (size_t)wrote;
+    }
+    wait_until_it_has(ends[0], 0);
+    assert_int_equal(kill(id, SIGINT), 0);
+    const int status = finish(id);
+    assert_true(status == TOOL_REFUSED || status == 128 + SIGINT);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    (void)close(err);
+    free(bytes);
+    char *said = tool_load("torn-err", &err_size);
+    if (!strstr(said, "cannot read chunk 0 of the stream")) {
+        fail_msg("%s", said);
+    }
+    free(said);
+    assert_int_equal(scratch_size("never"), -1);
+}
+
 /* A stopped terminal keeps the command in the drawing of its bar. */
 static void interrupted_while_it_works(const char *const *words, const char *says) {
     int master = -1;
@@ -396,6 +509,9 @@ int main(void) {
         cmocka_unit_test(other_programs_read_the_empty_one_and_the_shortest),
         cmocka_unit_test(other_programs_read_one_with_several_index_members),
         cmocka_unit_test(reading_a_silent_pipe_ends_by_the_signal_and_leaves_nothing),
+        cmocka_unit_test(waiting_for_a_lock_ends_by_the_signal_and_leaves_nothing),
+        cmocka_unit_test(what_is_told_at_length_can_be_interrupted),
+        cmocka_unit_test(damage_is_told_although_the_stream_is_interrupted_behind_it),
         cmocka_unit_test(an_interruption_takes_back_what_was_done),
         cmocka_unit_test(killed_in_the_middle_there_is_no_target),
         cmocka_unit_test(a_reader_that_has_enough_is_no_error),
