@@ -777,6 +777,9 @@ typedef struct km_salvage_options {
  * Of several snapshots in one file (64 are told apart) the one with the most bytes left is taken,
  * never a mixture as far as beginning, index or end tell them apart. Where the index is lost, less
  * than 64 KiB between two damaged places count as lost too: it may be a snapshot inside a chunk.
+ *
+ * What the medium does not give is KM_E_IO and not taken for lost, since it may give it yet: copy
+ * what can be read of it first, with zeros for the rest (ddrescue does so), and salvage the copy.
  */
 KM_API KM_MUST_CHECK km_status km_salvage(const char *snapshot, const char *path,
                                           const km_salvage_options *options);
