@@ -589,12 +589,11 @@ typedef struct km_snapshot_options {
  * KM_SNAPSHOT_COMPARE compares the bytes. path may name `since` itself with KM_SNAPSHOT_REPLACE.
  *
  * Tracking. With KM_SNAPSHOT_TRACK the map notes from then on what is stored through it, until it
- * is closed or resized, and the next snapshot since that one does not even read what nobody has
- * touched. Wants a KM_WRITE map, of the whole file, opened with KM_OPEN_SOLE (nobody else can then
- * change the file, as far as sharing modes bind him) and without windows, and Linux 6.7 or newer;
- * elsewhere the flag does nothing, and what has changed is found by reading. Stores by other
- * means than this map, which the sharing mode does not stop, are not noticed, nor are those that a
- * child made by fork makes through it.
+ * is closed or resized or the process forks, and the next snapshot since that one does not even
+ * read what nobody has touched. Wants a KM_WRITE map, of the whole file, opened with KM_OPEN_SOLE
+ * (nobody else can then change the file, as far as sharing modes bind him) and without windows, and
+ * Linux 6.7 or newer; elsewhere the flag does nothing, and what has changed is found by reading.
+ * Stores by other means than this map, which the sharing mode does not stop, are not noticed.
  *
  * Streams. With map NULL the image is what options.read gives, to its end. With path NULL the
  * snapshot goes to options.write in order, without seeking; there is nothing to replace or to sync

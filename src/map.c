@@ -54,7 +54,7 @@ static km_file *file_new(const char *path, WCHAR *native_path, const km_options 
     file->access = options->access;
     file->flags = options->flags;
     atomic_init(&file->references, 1);
-    file->opener = GetCurrentProcessId();
+    file->forks = km_platform_forks();
     atomic_init(&file->windows, 0);
     atomic_init(&file->expected, options->size);
     atomic_init(&file->poisoned, false);

@@ -31,7 +31,7 @@ typedef struct km_file {
     km_segment_state *segment;  /* fixed; NULL: a file */
     km_contents *contents;      /* fixed; NULL: no snapshot's; it has no handle then */
     char *path;                 /* fixed: as given */
-    DWORD opener;               /* fixed: the process that opened it */
+    unsigned forks;             /* fixed: km_platform_forks when it was opened */
     WCHAR *native_path;         /* fixed: as CreateFileW takes it */
     km_access access;           /* fixed */
     uint32_t flags;             /* fixed: KM_OPEN_* */

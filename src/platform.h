@@ -297,6 +297,12 @@ void km_platform_monitor_notify(km_monitor *monitor); /* all who wait; to be cal
  */
 unsigned km_platform_processors(void);
 
+/*
+ * How many forks there have been in this process and those it was forked from: what was opened at
+ * another number is shared with another process. Always 0 where there is no fork.
+ */
+unsigned km_platform_forks(void);
+
 /* ---- Chance and time ---- */
 
 /* Random bytes from the system, good enough for names that never meet. On failure some of them may

@@ -29,8 +29,8 @@ static void put_back(km_map *map, km_changes *changes) {
 }
 
 /*
- * Does every store to the file that sharing modes allow go through this map's view? Not that of a
- * child made by fork, whose parent goes on storing through its own.
+ * Does every store to the file that sharing modes allow go through this map's view? Not since a
+ * fork, here or in the child: each stores through a view of its own.
  * *windows: what they are to be later for that to have stayed so. Asked for before the references:
  * km_map_new_window changes them in the opposite order.
  */
@@ -38,9 +38,8 @@ static bool sees_all_stores(const km_map *map, uint64_t *windows) {
     const km_file *file = map->file;
     *windows = atomic_load(&file->windows);
     return map->view != NULL && map->opened && !map->window && file->access == KM_WRITE &&
-           file->opener == GetCurrentProcessId() && file->segment == NULL &&
-           file->contents == NULL && (file->flags & KM_OPEN_SOLE) != 0 &&
-           atomic_load(&file->references) == 1;
+           file->forks == km_platform_forks() && file->segment == NULL && file->contents == NULL &&
+           (file->flags & KM_OPEN_SOLE) != 0 && atomic_load(&file->references) == 1;
 }
 
 static km_changes *start(const km_map *map, uint64_t windows) {

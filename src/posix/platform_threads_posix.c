@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "cgroup_processors.h"
+#include "file_mutexes.h"
 #include "last_error.h"
 
 #define NS_PER_S 1000000000
@@ -184,6 +185,10 @@ unsigned km_platform_processors(void) {
     }
     const unsigned count = (unsigned)CPU_COUNT_S(sizeof allowed, allowed);
     return count < quota ? count : quota;
+}
+
+unsigned km_platform_forks(void) {
+    return kmw_fork_count();
 }
 
 /* ---- Chance and time ----------------------------------------------------------------------- */

@@ -112,6 +112,10 @@ unsigned km_platform_processors(void) {
     return count != 0 ? count : 1;
 }
 
+unsigned km_platform_forks(void) {
+    return 0;
+}
+
 /* ---- Chance and time ----------------------------------------------------------------------- */
 
 DWORD km_platform_random(void *bytes, size_t length) {

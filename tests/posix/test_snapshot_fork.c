@@ -167,11 +167,35 @@ static void a_child_does_not_track_what_its_parent_stores_too(void **state) {
     km_close(map);
 }
 
+static bool stores_and_ends(km_map *map, int told, int answer) {
+    (void)answer;
+    ((char *)km_data(map))[CHUNK + 7] ^= 1;
+    return hear(told);
+}
+
+static void after_a_fork_what_a_child_stores_is_found_by_reading(void **state) {
+    (void)state;
+    km_map *map = new_map("shared", KM_OPEN_SOLE);
+    km_snapshot_options how = {.flags = KM_SNAPSHOT_TRACK | KM_SNAPSHOT_REPLACE,
+                               .chunk_size = CHUNK};
+    (void)taken(map, "shared.gz", &how);
+    how.since = "shared.gz";
+    for (int i = 0; i < 2; i++) {
+        offspring child = fork_off(stores_and_ends, map);
+        tell(child.tell);
+        assert_true(went_well(&child));
+        (void)taken(map, "shared.gz", &how);
+        taken_holds("shared.gz", km_data(map), SIZE);
+    }
+    km_close(map);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_s_snapshot_waits_for_its_parent_s_lock),
         cmocka_unit_test(a_child_forked_during_a_snapshot_does_not_take_its_lock_for_its_own),
         cmocka_unit_test(a_child_does_not_track_what_its_parent_stores_too),
+        cmocka_unit_test(after_a_fork_what_a_child_stores_is_found_by_reading),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
