@@ -36,6 +36,14 @@ static double median(const double *values, unsigned count) {
     return sorted[count / 2];
 }
 
+static double greatest(const double *values, unsigned count) {
+    double most = values[0];
+    for (unsigned i = 1; i < count; i++) {
+        most = values[i] > most ? values[i] : most;
+    }
+    return most;
+}
+
 /* Work done per second, or a negative number when the subject failed. */
 static double speed_of(const bench_subject *subject, double seconds) {
     if (subject->prepare != NULL && !subject->prepare(subject->context)) {
@@ -77,12 +85,17 @@ int bench_measure(const char *work, const bench_subject *subjects, size_t count,
         }
     }
 
+    double best[MOST_SUBJECTS];
+    for (size_t s = 0; s < count; s++) {
+        best[s] = greatest(speed[s], rounds) / greatest(speed[0], rounds);
+    }
+
     int missed = 0;
     printf("\n%s (median of %u rounds)\n", work, rounds);
-    printf("  %-28s %14s %8s %8s\n", "", "per second", "ratio", "target");
+    printf("  %-28s %14s %8s %8s %8s\n", "", "per second", "ratio", "of best", "target");
     for (size_t s = 0; s < count; s++) {
-        printf("  %-28s %14.1f %8.2f ", subjects[s].name, median(speed[s], rounds),
-               median(ratio[s], rounds));
+        printf("  %-28s %14.1f %8.2f %8.2f ", subjects[s].name, median(speed[s], rounds),
+               median(ratio[s], rounds), best[s]);
         if (subjects[s].target > 0) {
             bool reached = median(ratio[s], rounds) >= subjects[s].target;
             printf("%8.2f %s", subjects[s].target, reached ? "reached" : "MISSED");
@@ -92,8 +105,8 @@ int bench_measure(const char *work, const bench_subject *subjects, size_t count,
     }
     for (size_t s = 0; s < count; s++) {
         double got = median(ratio[s], rounds);
-        printf("bench \"%s\" \"%s\" per_second=%.1f ratio=%.3f", work, subjects[s].name,
-               median(speed[s], rounds), got);
+        printf("bench \"%s\" \"%s\" per_second=%.1f ratio=%.3f best=%.3f", work, subjects[s].name,
+               median(speed[s], rounds), got, best[s]);
         if (subjects[s].target > 0) {
             printf(" target=%.2f reached=%s", subjects[s].target,
                    got >= subjects[s].target ? "yes" : "no");

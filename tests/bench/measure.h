@@ -3,7 +3,9 @@
  *
  * Absolute figures drift from minute to minute and do not travel; ratios taken in the same run do.
  * So the subjects run one after the other, round after round, and a subject's ratio is the median
- * over the rounds of its speed divided by the first subject's in that same round.
+ * over the rounds of its speed divided by the first subject's in that same round. Beside it stands
+ * its best speed divided by the first subject's best: what is left when a shared machine disturbs
+ * the half of all rounds.
  */
 #ifndef BENCH_MEASURE_H
 #define BENCH_MEASURE_H
@@ -29,8 +31,8 @@ typedef struct bench_subject {
 /*
  * Measures for `rounds` rounds of about `seconds` a subject (0: the work is done once), prints a
  * table and for each subject one machine-readable line ("bench WORK SUBJECT per_second=...
- * ratio=... target=... reached=yes"). Returns the number of targets missed, or -1 when a subject
- * failed. The first subject is the peer.
+ * ratio=... best=... target=... reached=yes"). Returns the number of targets missed, or -1 when a
+ * subject failed. The first subject is the peer.
  */
 int bench_measure(const char *work, const bench_subject *subjects, size_t count, unsigned rounds,
                   double seconds);
