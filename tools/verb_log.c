@@ -81,9 +81,8 @@ static bool add(const char *name, void *arg) {
     if (!path) {
         return false;
     }
-    const bool begins = km_is_snapshot(path);
     const km_status status = km_inspect(path, &facts);
-    if (!begins && (status == KM_E_CORRUPT || status == KM_E_NOT_FOUND)) {
+    if ((status == KM_E_CORRUPT || status == KM_E_NOT_FOUND) && !km_is_snapshot(path)) {
         free(path);
         return true;
     }
