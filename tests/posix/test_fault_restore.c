@@ -41,14 +41,6 @@ static unsigned char memory[SIZE];
 /* So that nothing the tests themselves do with streams is among the allocations. */
 static unsigned char stream_out[SIZE];
 
-typedef struct scenario {
-    const char *name;
-    void (*prepare)(void);
-    km_status (*run)(void);
-    void (*check_done)(void);
-    void (*check_failed)(void);
-} scenario;
-
 /* ---- The scenarios ---- */
 
 static void prepare_nothing(void) {
@@ -161,7 +153,7 @@ static void no_segment(void) {
     assert_int_equal(km_segment(&map, unique_name("restored"), NULL), KM_E_NOT_FOUND);
 }
 
-static const scenario scenarios[] = {
+static const sweep_scenario scenarios[] = {
     {"a new file", prepare_nothing, run_file, target_is_image, no_target},
     {"a file replaced", prepare_old, run_replace, target_is_image, target_is_old},
     {"in place", prepare_similar, run_in_place, target_is_image, target_can_be_repaired},
@@ -174,30 +166,10 @@ static const scenario scenarios[] = {
 
 /* ---- The sweep ---- */
 
-static void prepare(const void *arg) {
-    const scenario *what = arg;
-    what->prepare();
-}
-
-static km_status run(const void *arg) {
-    const scenario *what = arg;
-    return what->run();
-}
-
-static void check(const void *arg, km_status status, bool from_then_on) {
-    const scenario *what = arg;
-    (void)from_then_on;
-    if (status == KM_OK) {
-        what->check_done();
-    } else {
-        what->check_failed();
-    }
-}
-
 static void sweep(void **state) {
-    static const sweep_rules rules = {.prepare = prepare,
-                                      .run = run,
-                                      .check = check,
+    static const sweep_rules rules = {.prepare = sweep_prepare,
+                                      .run = sweep_run,
+                                      .check = sweep_check,
                                       .target = "target",
                                       .first_failure_keeps = true};
     for (size_t s = 0; s < SCENARIOS; s++) {

@@ -33,14 +33,6 @@
 #define SMALL 70000u
 #define LARGE 300000u
 
-typedef struct scenario {
-    const char *name;
-    void (*prepare)(void);
-    km_status (*run)(void);
-    void (*check_done)(void);   /* after KM_OK */
-    void (*check_failed)(void); /* after anything else */
-} scenario;
-
 /* ---- The scenarios ---- */
 
 static void prepare_source(void) {
@@ -340,7 +332,7 @@ static void not_replaced(void) {
     source_untouched();
 }
 
-static const scenario scenarios[] = {
+static const sweep_scenario scenarios[] = {
     {"open to read", prepare_source, run_open_read, source_untouched, source_untouched},
     {"open privately", prepare_source, run_open_private, source_untouched, source_untouched},
     {"open and grow", prepare_source, run_open_growing, source_grew, source_untouched},
@@ -365,24 +357,12 @@ static const scenario scenarios[] = {
 
 /* ---- The sweep ---- */
 
-static void prepare(const void *arg) {
-    const scenario *what = arg;
-    what->prepare();
-}
-
-static km_status run(const void *arg) {
-    const scenario *what = arg;
-    return what->run();
-}
-
 static void check(const void *arg, km_status status, bool from_then_on) {
-    const scenario *what = arg;
-    if (status == KM_OK) {
-        what->check_done();
-    } else if (from_then_on && what->check_done == source_grew) {
+    const sweep_scenario *what = arg;
+    if (status != KM_OK && from_then_on && what->check_done == source_grew) {
         source_undamaged();
     } else {
-        what->check_failed();
+        sweep_check(what, status, from_then_on);
     }
 }
 
@@ -390,8 +370,8 @@ static void check(const void *arg, km_status status, bool from_then_on) {
 static const char *const address_space[] = {"---p 00000000 00:00 0", NULL};
 
 static void sweep(void **state) {
-    static const sweep_rules rules = {.prepare = prepare,
-                                      .run = run,
+    static const sweep_rules rules = {.prepare = sweep_prepare,
+                                      .run = sweep_run,
                                       .check = check,
                                       .target = "target",
                                       .other = "created",

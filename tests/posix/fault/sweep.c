@@ -178,3 +178,25 @@ int sweep_use_many_handles(const char *path) {
     }
     return 0;
 }
+
+/* ---- Scenarios that are all functions ---- */
+
+void sweep_prepare(const void *scenario) {
+    const sweep_scenario *what = scenario;
+    what->prepare();
+}
+
+km_status sweep_run(const void *scenario) {
+    const sweep_scenario *what = scenario;
+    return what->run();
+}
+
+void sweep_check(const void *scenario, km_status status, bool from_then_on) {
+    const sweep_scenario *what = scenario;
+    (void)from_then_on;
+    if (status == KM_OK) {
+        what->check_done();
+    } else {
+        what->check_failed();
+    }
+}

@@ -54,6 +54,19 @@ typedef struct sweep_rules {
     bool (*allows)(const sweep_footprint *before, const sweep_footprint *after);
 } sweep_rules;
 
+/* A scenario that is all functions, and what the rules of such ones call with it. */
+typedef struct sweep_scenario {
+    const char *name;
+    void (*prepare)(void);
+    km_status (*run)(void);
+    void (*check_done)(void);   /* after KM_OK */
+    void (*check_failed)(void); /* after anything else */
+} sweep_scenario;
+
+void sweep_prepare(const void *scenario);
+km_status sweep_run(const void *scenario);
+void sweep_check(const void *scenario, km_status status, bool from_then_on);
+
 /* How many calls have failed in turn. The scenario works when no call fails. */
 unsigned sweep_calls(const sweep_rules *rules, const char *name, const void *scenario,
                      const sweep_fault *fault);
