@@ -18,4 +18,13 @@ void *km_buffer_make(size_t size);
 /* NULL is fine. */
 void km_buffer_free(void *buffer);
 
+/*
+ * For megabytes that are written past the system's cache: zeros, in large pages where the system
+ * gives them without more ado; `size` is a multiple of a page's. A disk takes memory in runs of
+ * what lies together, so many a request (254 on virtio), which of small pages is no megabyte. The
+ * first store to a large one costs some hundred microseconds.
+ */
+void *km_buffer_make_large(size_t size);
+void km_buffer_free_large(void *buffer, size_t size); /* `size`: as when made. NULL is fine */
+
 #endif /* KM_BUFFER_H */

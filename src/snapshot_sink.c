@@ -17,6 +17,9 @@
 
 #define FIRST_ROOM 1024u
 
+/* So many chunks are worth the way past the cache. */
+#define LARGE_CHUNKS 64u
+
 /* ---- Beginning and end --------------------------------------------------------------------- */
 
 static km_status fail_index(uint64_t chunks) {
@@ -38,10 +41,11 @@ static km_status make_room(km_sink *sink, uint64_t chunks) {
 }
 
 /* Room for what is on its way. */
-static km_status make_way(km_sink *sink) {
+static km_status make_way(km_sink *sink, uint64_t chunks) {
+    const bool bypass = sink->durable && (chunks == 0 || chunks >= LARGE_CHUNKS);
     DWORD error = ERROR_SUCCESS;
     if (sink->draft != NULL) {
-        error = km_append_begin(&sink->append, sink->draft->io, sink->draft->file, sink->durable);
+        error = km_append_begin(&sink->append, sink->draft->io, sink->draft->file, bypass);
     } else {
         sink->gathered = malloc(GATHER_SIZE);
     }
@@ -52,7 +56,7 @@ static km_status make_way(km_sink *sink) {
 
 static km_status begin(km_sink *sink, const km_sink *as, uint64_t chunks) {
     km_sink made = *as;
-    km_status status = make_way(&made);
+    km_status status = make_way(&made, chunks);
     if (status == KM_OK) {
         status = make_room(&made, chunks != 0 ? chunks : FIRST_ROOM);
     }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@
 #include "support/scratch.h"
 
 #define PIECE APPEND_PIECE
-#define MOST (5 * PIECE + 12345)
+#define STEP APPEND_STEP
+#define MOST (4 * PIECE + 12345)
 
 /* ---- A disk -------------------------------------------------------------------------------- */
 
@@ -48,28 +50,32 @@ static km_io failing_io(unsigned failing, DWORD error) {
 
 /* ---- What comes out ------------------------------------------------------------------------ */
 
+static void append_and_compare(const unsigned char *bytes, size_t size, size_t step, bool bypass) {
+    HANDLE file = append_new_file("given");
+    km_append *append = NULL;
+    assert_int_equal(km_append_begin(&append, &km_io_default, file, bypass), ERROR_SUCCESS);
+    assert_int_equal(append_give_all(append, bytes, size, step), ERROR_SUCCESS);
+    assert_int_equal(km_append_end(append), ERROR_SUCCESS);
+    assert_int_equal(km_append_written(append), size);
+    assert_int_equal(km_append_end(append), ERROR_SUCCESS); /* nothing is left to write */
+    assert_int_equal(km_append_written(append), size);
+    km_append_free(append);
+    CloseHandle(file);
+    assert_true(scratch_equals("given", bytes, size));
+}
+
 static void whatever_is_given_is_in_the_file(void **state) {
     (void)state;
     static const size_t sizes[] = {
-        0,         1,         4095,          4096,      PIECE - 1,
-        PIECE,     PIECE + 1, 2 * PIECE - 1, 2 * PIECE, 2 * PIECE + 1,
-        3 * PIECE, MOST,
+        0,         1,     4095,      4096,      STEP - 1,  STEP,          STEP + 1,
+        PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 3 * PIECE, 3 * PIECE + 1, MOST,
     };
     static const size_t steps[] = {65521, PIECE, MOST};
     unsigned char *bytes = append_bytes(MOST);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         for (size_t j = 0; j < sizeof steps / sizeof steps[0]; j++) {
-            HANDLE file = append_new_file("given");
-            km_append *append = NULL;
-            assert_int_equal(km_append_begin(&append, &km_io_default, file, true), ERROR_SUCCESS);
-            assert_int_equal(append_give_all(append, bytes, sizes[i], steps[j]), ERROR_SUCCESS);
-            assert_int_equal(km_append_end(append), ERROR_SUCCESS);
-            assert_int_equal(km_append_written(append), sizes[i]);
-            assert_int_equal(km_append_end(append), ERROR_SUCCESS); /* nothing is left to write */
-            assert_int_equal(km_append_written(append), sizes[i]);
-            km_append_free(append);
-            CloseHandle(file);
-            assert_true(scratch_equals("given", bytes, sizes[i]));
+            append_and_compare(bytes, sizes[i], steps[j], true);
+            append_and_compare(bytes, sizes[i], steps[j], false);
         }
     }
     free(bytes);
@@ -80,12 +86,13 @@ static void whatever_is_given_is_in_the_file(void **state) {
 static void after_a_write_that_failed_nothing_is_written_and_the_error_stays(void **state) {
     (void)state;
     unsigned char *bytes = append_bytes(MOST);
-    for (unsigned failing = 1; failing <= 6; failing++) {
+    const unsigned writes = (unsigned)(MOST / STEP) + 1;
+    for (unsigned failing = 1; failing <= writes; failing += 4) {
         const km_io io = failing_io(failing, ERROR_DISK_FULL);
-        const size_t before = (failing - 1) * PIECE;
+        const size_t before = (failing - 1) * STEP;
         HANDLE file = append_new_file("failed");
         km_append *append = NULL;
-        assert_int_equal(km_append_begin(&append, &io, file, true), ERROR_SUCCESS);
+        assert_int_equal(km_append_begin(&append, &io, file, false), ERROR_SUCCESS);
         const DWORD told = append_give_all(append, bytes, MOST, 300000);
         assert_true(told == ERROR_SUCCESS || told == ERROR_DISK_FULL);
         assert_int_equal(km_append_end(append), ERROR_DISK_FULL);
@@ -99,14 +106,14 @@ static void after_a_write_that_failed_nothing_is_written_and_the_error_stays(voi
     free(bytes);
 }
 
-static void an_error_is_told_before_two_more_pieces_are_full(void **state) {
+static void an_error_is_told_before_three_more_pieces_are_full(void **state) {
     (void)state;
     unsigned char *bytes = append_bytes(MOST);
     const km_io io = failing_io(1, ERROR_DISK_FULL);
     HANDLE file = append_new_file("told");
     km_append *append = NULL;
     assert_int_equal(km_append_begin(&append, &io, file, true), ERROR_SUCCESS);
-    assert_int_equal(append_give_all(append, bytes, 3 * PIECE, 300000), ERROR_DISK_FULL);
+    assert_int_equal(append_give_all(append, bytes, 4 * PIECE, 300000), ERROR_DISK_FULL);
     km_append_free(append);
     CloseHandle(file);
     free(bytes);
@@ -135,7 +142,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_is_given_is_in_the_file),
         cmocka_unit_test(after_a_write_that_failed_nothing_is_written_and_the_error_stays),
-        cmocka_unit_test(an_error_is_told_before_two_more_pieces_are_full),
+        cmocka_unit_test(an_error_is_told_before_three_more_pieces_are_full),
         cmocka_unit_test(what_is_dropped_leaves_whole_pieces_and_a_file_of_the_callers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

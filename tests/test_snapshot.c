@@ -546,7 +546,7 @@ static km_io failing_disk(void) {
 
 static void a_disk_that_is_full_at_any_write_leaves_nothing(void **state) {
     (void)state;
-    image one = image_make("rrrt", 80 * CHUNK); /* several of the pieces that are written at once */
+    image one = image_make("rrrt", 192 * CHUNK); /* more than is written at once */
     km_map *map = taken_map(&one, "written", NULL);
     const km_io io = failing_disk();
     const km_snapshot_options how = {.chunk_size = CHUNK, .threads = 3};

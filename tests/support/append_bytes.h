@@ -12,8 +12,9 @@
 
 #include "append.h"
 
-/* How much is written at once. */
-#define APPEND_PIECE ((size_t)1 << 20)
+/* How much is written at once past the cache, and through it. */
+#define APPEND_PIECE ((size_t)4 << 20)
+#define APPEND_STEP ((size_t)256 << 10)
 
 /* Empty, and open for this test alone. */
 HANDLE append_new_file(const char *name);
