@@ -640,7 +640,8 @@ typedef struct km_restore_options {
  * offset and length, streams or KM_RESTORE_REPLACE (KM_E_INVALID).
  *
  * Streams. With snapshot NULL it comes from options.read; with path NULL the image goes to
- * options.write in order: what has gone there is not taken back if damage shows later.
+ * options.write in order: what has gone there is not taken back if damage shows later. There
+ * nothing is replaced or synced, nor has permissions: to ask for it is KM_E_INVALID.
  *
  * Errors: KM_E_CORRUPT, with what is damaged and where, also for what is no snapshot and for one
  * without its end; KM_E_UNSUPPORTED (packed, and built without a library that unpacks); and
@@ -704,6 +705,8 @@ typedef struct km_snapshot_facts {
     uint8_t since_id[KM_ID_SIZE]; /* of the one it was made since; zeros: none */
     uint32_t type_version;        /* of a segment */
     char type[KM_TYPE_SIZE];      /* of a segment; "": none */
+    uint64_t source_volume;       /* of a file, as its system numbered it; 0: not known */
+    uint64_t source_number;       /* of the file on that volume; 0: not known */
 } km_snapshot_facts;
 
 /* What a snapshot says of itself. Reads and checks facts, index and end, not the chunks. */

@@ -44,6 +44,8 @@ km_status km_inspect(const char *snapshot, km_snapshot_facts *facts) {
         .chunk_size = (uint32_t)1 << said->chunk_shift,
         .level = said->level,
         .type_version = said->type_version,
+        .source_volume = said->volume,
+        .source_number = said->number,
     };
     memcpy(found.id, said->id, KM_ID_SIZE);
     memcpy(found.since_id, said->since, KM_ID_SIZE);

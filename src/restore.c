@@ -34,6 +34,16 @@ static km_status check_ends(const char *snapshot, const char *path,
     return KM_OK;
 }
 
+/* What is said of the target makes no sense of a stream. */
+static km_status check_stream(const km_restore_options *options) {
+    if ((options->flags & (KM_RESTORE_REPLACE | KM_RESTORE_NO_SYNC)) != 0) {
+        return km_fail(KM_E_INVALID, "km_restore: in a stream nothing is replaced or synced");
+    }
+    return options->permissions == 0
+               ? KM_OK
+               : km_fail(KM_E_INVALID, "km_restore: a stream has no permissions");
+}
+
 static km_status check_in_place(const char *snapshot, const char *path,
                                 const km_restore_options *options) {
     const char *wrong = NULL;
@@ -57,6 +67,9 @@ static km_status check_options(const char *snapshot, const char *path,
     }
     if (status == KM_OK && (options->flags & KM_RESTORE_IN_PLACE) != 0) {
         status = check_in_place(snapshot, path, options);
+    }
+    if (status == KM_OK && path == NULL) {
+        status = check_stream(options);
     }
     if (status == KM_OK && (options->permissions & ~PERMISSION_BITS) != 0) {
         status = km_fail(KM_E_INVALID, "km_restore: 0%" PRIo32 " are no permissions",

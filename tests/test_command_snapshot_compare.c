@@ -231,6 +231,47 @@ static void log_lists_snapshots_in_the_order_in_which_they_were_made(void **stat
     assert_null(strstr(result->out, "no-snapshot"));
 }
 
+/* Two files in turn: each is compared with itself, the first of the second with what there is. */
+static void log_compares_with_the_one_before_of_the_same_file(void **state) {
+    (void)state;
+    static const char *const before[] = {NULL, "1.gz", "1.gz", "2.gz"};
+    static const uint64_t changed[] = {0, 3 * CHUNK, CHUNK, 0};
+    assert_int_equal(MAKE_FOLDER("two-logs"), 0);
+    tool_snapshot("log-one", 3 * CHUNK, 21, "two-logs/1.gz");
+    tool_snapshot("log-two", 3 * CHUNK, 22, "two-logs/2.gz");
+    tool_change("log-one", 1, 1);
+    tool_fine(TOOL("snapshot", "log-one", "two-logs/3.gz", "--chunk-size", "64k"));
+    tool_fine(TOOL("snapshot", "log-two", "two-logs/4.gz", "--chunk-size", "64k"));
+    const tool_result *result = tool_fine(TOOL("log", "two-logs", "--json"));
+    for (size_t i = 0; i < 4; i++) {
+        const char *entry = json_entry(result->out, "snapshots", i);
+        if (before[i] == NULL) {
+            assert_true(json_is(entry, "before", "null"));
+        } else {
+            assert_string_equal(json_string(entry, "before"), before[i]);
+            assert_int_equal(json_integer(entry, "changed"), changed[i]);
+        }
+    }
+    result = tool_fine(TOOL("log", "two-logs"));
+    assert_non_null(strstr(result->out, " 2.gz\n"));
+    assert_non_null(strstr(result->out, " 3.gz after 1.gz\n"));
+    assert_non_null(strstr(result->out, " 4.gz after 2.gz\n"));
+}
+
+static void log_compares_with_the_one_that_it_was_made_since(void **state) {
+    (void)state;
+    assert_int_equal(MAKE_FOLDER("since-log"), 0);
+    tool_snapshot("log-since", 3 * CHUNK, 23, "since-log/1.gz");
+    tool_change("log-since", 1, 1);
+    tool_fine(TOOL("snapshot", "log-since", "since-log/2.gz", "--since", "since-log/1.gz"));
+    tool_change("log-since", CHUNK + 1, 1);
+    tool_fine(TOOL("snapshot", "log-since", "since-log/3.gz", "--since", "since-log/1.gz"));
+    const tool_result *result = tool_fine(TOOL("log", "since-log", "--json"));
+    const char *third = json_entry(result->out, "snapshots", 2);
+    assert_string_equal(json_string(third, "before"), "1.gz");
+    assert_int_equal(json_integer(third, "changed"), 2 * CHUNK);
+}
+
 static void log_names_what_is_damaged_at_its_end(void **state) {
     (void)state;
     assert_int_equal(MAKE_FOLDER("hurt-log"), 0);
@@ -332,6 +373,8 @@ int main(void) {
         cmocka_unit_test(what_only_one_of_them_has_is_told),
         cmocka_unit_test(a_diff_that_cannot_be_made_is_status_3),
         cmocka_unit_test(log_lists_snapshots_in_the_order_in_which_they_were_made),
+        cmocka_unit_test(log_compares_with_the_one_before_of_the_same_file),
+        cmocka_unit_test(log_compares_with_the_one_that_it_was_made_since),
         cmocka_unit_test(log_names_what_is_damaged_at_its_end),
         cmocka_unit_test(log_says_why_one_cannot_be_compared_with_the_one_before),
         cmocka_unit_test(log_names_what_cannot_be_read),

@@ -528,6 +528,9 @@ static void requests_that_make_no_sense_are_refused(void **state) {
         {"sense.kms", "sense", {.flags = KM_RESTORE_IN_PLACE, .length = 1}},
         {"sense.kms", NULL, {.flags = KM_RESTORE_IN_PLACE, .write = image_write}},
         {NULL, "sense", {.flags = KM_RESTORE_IN_PLACE, .read = snapshot_stream_read}},
+        {"sense.kms", NULL, {.flags = KM_RESTORE_REPLACE, .write = image_write}},
+        {"sense.kms", NULL, {.flags = KM_RESTORE_NO_SYNC, .write = image_write}},
+        {"sense.kms", NULL, {.permissions = 0600, .write = image_write}},
     };
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         assert_int_equal(km_restore(refused[i].snapshot, refused[i].path, &refused[i].options),

@@ -170,6 +170,11 @@ int verb_cat(output *out, const arguments *given) {
 
     const bool snapshot = !(given->given & OPTION_PLAIN) && km_is_snapshot(path);
     km_status status = measure(path, given, snapshot, &length, &size);
+    if (status != KM_OK && size != KM_SIZE_UNKNOWN && given->offset > size) {
+        return output_failed(out, status,
+                             "\"%s\" has %" PRIu64 " bytes: it ends before byte %" PRIu64, path,
+                             size, given->offset);
+    }
     if (status != KM_OK && size != KM_SIZE_UNKNOWN) {
         return output_failed(out, status,
                              "\"%s\" has %" PRIu64 " bytes: too few for %" PRIu64

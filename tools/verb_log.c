@@ -11,16 +11,19 @@
 #include "console.h"
 #include "progress.h"
 
+#define NONE SIZE_MAX
+
 /* One snapshot; those of which not even the facts can be read are listed too, at the end, and so
  * are files that cannot be read at all: they may be snapshots. */
 typedef struct logged {
     char *name;
     char *path;
     bool known;       /* the facts are there */
-    km_status status; /* of reading them, and of comparing it with the one before */
+    km_status status; /* of reading them, and of comparing it */
     char *sentence;   /* if that is not KM_OK; NULL also if there was no memory for it */
     km_snapshot_facts facts;
-    bool compared; /* with the one before */
+    size_t before; /* the entry that it is compared with, or NONE */
+    bool compared;
     uint64_t changed;
 } logged;
 
@@ -86,7 +89,11 @@ static bool add(const char *name, void *arg) {
         free(path);
         return true;
     }
-    logged entry = {.name = copy_of(name), .path = path, .known = status == KM_OK, .facts = facts};
+    logged entry = {.name = copy_of(name),
+                    .path = path,
+                    .known = status == KM_OK,
+                    .facts = facts,
+                    .before = NONE};
     note(&entry, status);
     if (!entry.name || !make_room(list)) {
         free_entry(&entry);
@@ -115,6 +122,44 @@ static int by_time(const void *one, const void *other) {
     return strcmp(a->name, b->name);
 }
 
+/* ---- Which one was before ------------------------------------------------------------------ */
+
+static bool is_made_since(const logged *entry, const logged *other) {
+    static const uint8_t none[KM_ID_SIZE];
+    return memcmp(entry->facts.since_id, none, KM_ID_SIZE) != 0 &&
+           memcmp(entry->facts.since_id, other->facts.id, KM_ID_SIZE) == 0;
+}
+
+/* As far as can be told: a file that was replaced is another file; segments have no number. */
+static bool has_same_source(const logged *entry, const logged *other) {
+    const km_snapshot_facts *a = &entry->facts;
+    const km_snapshot_facts *b = &other->facts;
+    if (a->source != b->source) {
+        return false;
+    }
+    if (a->source == KM_SOURCE_SEGMENT) {
+        return a->type[0] && strcmp(a->type, b->type) == 0;
+    }
+    return a->source_number != 0 && a->source_number == b->source_number &&
+           a->source_volume == b->source_volume;
+}
+
+/* The one it was made since; else the last of the same source; else the last of all. */
+static size_t find_before(const log_list *list, size_t index) {
+    const logged *entry = &list->entries[index];
+    for (size_t i = index; i-- > 0;) {
+        if (is_made_since(entry, &list->entries[i])) {
+            return i;
+        }
+    }
+    for (size_t i = index; i-- > 0;) {
+        if (has_same_source(entry, &list->entries[i])) {
+            return i;
+        }
+    }
+    return index > 0 ? index - 1 : NONE;
+}
+
 /* A diff by chunks; of snapshots made since one another it unpacks nothing. KM_E_CANCELLED ends. */
 static km_status compare(const logged *before, logged *entry, progress *bar) {
     km_diff_report report = {0};
@@ -136,7 +181,9 @@ static bool compare_all(log_list *list, bool shown) {
     progress bar;
     progress_start(&bar, "comparing", shown);
     for (size_t i = 1; i < list->count && list->entries[i].known; i++) {
-        status = compare(&list->entries[i - 1], &list->entries[i], &bar);
+        logged *entry = &list->entries[i];
+        entry->before = find_before(list, i);
+        status = compare(&list->entries[entry->before], entry, &bar);
         if (status == KM_E_CANCELLED) {
             break;
         }
@@ -181,6 +228,10 @@ static void print_list(const log_list *list) {
             printf("%-20s  %10s  %10s  %6s  %10s  ", "?", "?", "?", "?", "?");
         }
         text_safe(entry->name);
+        if (entry->before != NONE && entry->before + 1 != i) {
+            (void)fputs(" after ", stdout);
+            text_safe(list->entries[entry->before].name);
+        }
         if (entry->status != KM_OK) {
             (void)fputs(": ", stdout);
             text_safe(entry->sentence ? entry->sentence : km_strerror(entry->status));
@@ -202,6 +253,8 @@ static void print_json(const output *out, const log_list *list) {
         json_bytes("made_ns", known ? entry->facts.made_ns : KM_SIZE_UNKNOWN);
         json_bytes("size", known ? entry->facts.size : KM_SIZE_UNKNOWN);
         json_bytes("packed_size", known ? entry->facts.packed_size : KM_SIZE_UNKNOWN);
+        json_text_or_null("before",
+                          entry->before == NONE ? NULL : list->entries[entry->before].name);
         json_bytes("changed", entry->compared ? entry->changed : KM_SIZE_UNKNOWN);
         json_item_end();
     }
