@@ -596,8 +596,8 @@ typedef struct km_snapshot_options {
  * Stores by other means than this map, which the sharing mode does not stop, are not noticed.
  *
  * Streams. With map NULL the image is what options.read gives, to its end. With path NULL the
- * snapshot goes to options.write in order, without seeking; there is nothing to replace or to sync
- * then (KM_E_INVALID).
+ * snapshot goes to options.write in order, without seeking; there nothing is replaced or synced,
+ * nor has permissions: to ask for it is KM_E_INVALID.
  *
  * Errors: those of km_copy and km_lock; KM_E_CORRUPT (`since` is damaged, named), KM_E_MISMATCH,
  * KM_E_TRUNCATED (the file was cut short), KM_E_CANCELLED, KM_E_INVALID (also: KM_SNAPSHOT_TRACK or
@@ -705,16 +705,17 @@ typedef struct km_snapshot_facts {
     uint8_t since_id[KM_ID_SIZE]; /* of the one it was made since; zeros: none */
     uint32_t type_version;        /* of a segment */
     char type[KM_TYPE_SIZE];      /* of a segment; "": none */
-    uint64_t source_volume;       /* of a file, as its system numbered it; 0: not known */
-    uint64_t source_number;       /* of the file on that volume; 0: not known */
+    /* Younger than the first version: filled if struct_size says that they are there. */
+    uint64_t source_volume; /* of a file, as its system numbered it; 0: not known */
+    uint64_t source_number; /* of the file on that volume; 0: not known */
 } km_snapshot_facts;
 
 /* What a snapshot says of itself. Reads and checks facts, index and end, not the chunks. */
 KM_API KM_MUST_CHECK km_status km_inspect(const char *snapshot, km_snapshot_facts *facts);
 
 /*
- * Does the file begin as a snapshot does? It may be damaged, or cut short, all the same. false as
- * well if it cannot be read.
+ * Does the file begin as a snapshot does, or end as one that is so long? It may be damaged, or cut
+ * short, all the same. false as well if it cannot be read.
  */
 KM_API bool km_is_snapshot(const char *path);
 

@@ -130,16 +130,16 @@ static void write_full_pieces(void *arg) {
             continue;
         }
         const uint64_t at = append->written;
-        DWORD error = append->error;
-        size_t done = 0;
-        if (error == ERROR_SUCCESS) {
+        if (append->error == ERROR_SUCCESS) {
+            size_t done = 0;
             km_platform_monitor_leave(append->monitor);
-            error = write_piece(append, append->writing, at, &done);
+            const DWORD error = write_piece(append, append->writing, at, &done);
             km_platform_monitor_enter(append->monitor);
-        }
-        append->written += done;
-        if (error != ERROR_SUCCESS) {
-            append->error = error; /* and one that was set meanwhile stays */
+            /* Never after an error: it may be read without the monitor then. */
+            append->written += done;
+            if (error != ERROR_SUCCESS) {
+                append->error = error; /* and one that was set meanwhile stays */
+            }
         }
         append->writing = (append->writing + 1) % PIECES;
         append->full--;

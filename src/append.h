@@ -25,8 +25,9 @@ typedef struct km_append km_append;
 
 /*
  * To `file`, which is empty and the caller's, and which nobody else writes to meanwhile. `bypass`:
- * it will be synced at the end, so that the cache would only cost a copy more, and it will be large:
- * what is written past the cache goes in pieces of megabytes, whose memory costs something, too.
+ * it will be synced at the end, so that the cache would only cost a copy more, and it will be
+ * large: what is written past the cache goes in pieces of megabytes, whose memory costs something,
+ * too.
  */
 DWORD km_append_begin(km_append **append, const km_io *io, HANDLE file, bool bypass);
 

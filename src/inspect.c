@@ -1,6 +1,7 @@
 /*
  * inspect.c - km_inspect: what a snapshot says of itself.
  */
+#include <stddef.h>
 #include <string.h>
 
 #include <keepmap.h>
@@ -8,6 +9,9 @@
 #include "options.h"
 #include "snapshot_format.h"
 #include "snapshot_reader.h"
+
+/* What programs have whose header had no source_volume, and those that leave struct_size 0. */
+#define FIRST_FACTS_SIZE offsetof(km_snapshot_facts, source_volume)
 
 _Static_assert(KM_ID_SIZE == KM_FORMAT_ID_SIZE && KM_TYPE_SIZE == KM_FORMAT_TYPE_SIZE &&
                    (int)KM_SOURCE_FILE == (int)KM_FORMAT_FILE &&
@@ -27,7 +31,7 @@ static void count_chunks(const km_reader *reader, km_snapshot_facts *facts) {
 km_status km_inspect(const char *snapshot, km_snapshot_facts *facts) {
     uint32_t size = 0;
     km_reader *reader = NULL;
-    km_status status = km_result_size(facts, sizeof *facts, "km_snapshot_facts", &size);
+    km_status status = km_result_size(facts, FIRST_FACTS_SIZE, "km_snapshot_facts", &size);
     if (status == KM_OK) {
         status = km_reader_open(&reader, snapshot);
     }

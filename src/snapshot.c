@@ -31,6 +31,9 @@
      KM_SNAPSHOT_TRACK)
 #define PERMISSION_BITS 07777u
 
+/* So much, synced in the end, is worth the way past the cache. */
+#define LARGE_IMAGE ((uint64_t)16 << 20)
+
 #define SHARE_ALL (FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
 
 typedef struct snapshot_job {
@@ -223,8 +226,9 @@ static km_status begin_sink(snapshot_job *job) {
     const uint64_t total = km_source_total(&job->source);
     const uint64_t chunks =
         total == KM_SIZE_UNKNOWN ? 0 : km_format_chunks(total, job->facts.chunk_shift);
+    const bool large = total == KM_SIZE_UNKNOWN || total >= LARGE_IMAGE;
     return job->path != NULL
-               ? km_sink_to_draft(&job->sink, &job->draft, is_durable(job), chunks)
+               ? km_sink_to_draft(&job->sink, &job->draft, is_durable(job) && large, chunks)
                : km_sink_to_stream(&job->sink, job->options.write, job->options.write_arg, chunks);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "checksum.h"
+#include "platform.h"
 #include "size.h"
 #include "status.h"
 
@@ -16,9 +17,6 @@
 #define LARGE_MEMBER (GATHER_SIZE / 4)
 
 #define FIRST_ROOM 1024u
-
-/* So many chunks are worth the way past the cache. */
-#define LARGE_CHUNKS 64u
 
 /* ---- Beginning and end --------------------------------------------------------------------- */
 
@@ -41,11 +39,10 @@ static km_status make_room(km_sink *sink, uint64_t chunks) {
 }
 
 /* Room for what is on its way. */
-static km_status make_way(km_sink *sink, uint64_t chunks) {
-    const bool bypass = sink->durable && (chunks == 0 || chunks >= LARGE_CHUNKS);
+static km_status make_way(km_sink *sink) {
     DWORD error = ERROR_SUCCESS;
     if (sink->draft != NULL) {
-        error = km_append_begin(&sink->append, sink->draft->io, sink->draft->file, bypass);
+        error = km_append_begin(&sink->append, sink->draft->io, sink->draft->file, sink->bypass);
     } else {
         sink->gathered = malloc(GATHER_SIZE);
     }
@@ -56,7 +53,7 @@ static km_status make_way(km_sink *sink, uint64_t chunks) {
 
 static km_status begin(km_sink *sink, const km_sink *as, uint64_t chunks) {
     km_sink made = *as;
-    km_status status = make_way(&made, chunks);
+    km_status status = make_way(&made);
     if (status == KM_OK) {
         status = make_room(&made, chunks != 0 ? chunks : FIRST_ROOM);
     }
@@ -68,8 +65,8 @@ static km_status begin(km_sink *sink, const km_sink *as, uint64_t chunks) {
     return KM_OK;
 }
 
-km_status km_sink_to_draft(km_sink *sink, const km_draft *draft, bool durable, uint64_t chunks) {
-    return begin(sink, &(km_sink){.draft = draft, .durable = durable}, chunks);
+km_status km_sink_to_draft(km_sink *sink, const km_draft *draft, bool bypass, uint64_t chunks) {
+    return begin(sink, &(km_sink){.draft = draft, .bypass = bypass}, chunks);
 }
 
 km_status km_sink_to_stream(km_sink *sink, km_write_function write, void *arg, uint64_t chunks) {
@@ -87,8 +84,13 @@ void km_sink_free(km_sink *sink) {
 
 /* ---- Writing ------------------------------------------------------------------------------- */
 
-static km_status fail_writing(const km_sink *sink, DWORD error) {
-    return km_fail_system(error,
+/* `size`: of the file, had it not failed. */
+static km_status fail_writing(const km_sink *sink, DWORD error, uint64_t size) {
+    /* Past the longest file that there may be, systems too speak of a full disk. */
+    const DWORD allowed = error == ERROR_DISK_FULL
+                              ? km_platform_growth_allowed(sink->draft->file, size)
+                              : ERROR_SUCCESS;
+    return km_fail_system(allowed == ERROR_SUCCESS ? error : allowed,
                           "cannot write the snapshot \"%s\": it failed after %" PRIu64 " bytes",
                           sink->draft->path, km_append_written(sink->append));
 }
@@ -131,7 +133,7 @@ static km_status give(km_sink *sink, const void *bytes, size_t length) {
         status = give_to_stream(sink, bytes, length);
     } else {
         const DWORD error = km_append_give(sink->append, bytes, length);
-        status = error == ERROR_SUCCESS ? KM_OK : fail_writing(sink, error);
+        status = error == ERROR_SUCCESS ? KM_OK : fail_writing(sink, error, sink->given + length);
     }
     if (status == KM_OK) {
         sink->given += length;
@@ -181,7 +183,7 @@ static km_status hand_on_rest(km_sink *sink) {
         return hand_on_gathered(sink);
     }
     const DWORD error = km_append_end(sink->append);
-    return error == ERROR_SUCCESS ? KM_OK : fail_writing(sink, error);
+    return error == ERROR_SUCCESS ? KM_OK : fail_writing(sink, error, sink->given);
 }
 
 km_status km_sink_finish(km_sink *sink, const km_format_facts *facts) {

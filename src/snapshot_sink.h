@@ -27,14 +27,14 @@ typedef struct km_sink {
     uint64_t chunks;   /* that have come */
     uint8_t *entries;  /* as the index has them */
     uint64_t room;     /* for so many entries */
-    bool durable;      /* the draft will be synced */
+    bool bypass;       /* as for km_append_begin */
     km_append *append; /* to a draft; else NULL */
     uint8_t *gathered; /* for a stream, not handed on yet; else NULL */
     size_t gathered_length;
 } km_sink;
 
-/* `chunks`: how many there will be, 0 if that is not known. `durable`: the draft will be synced. */
-km_status km_sink_to_draft(km_sink *sink, const km_draft *draft, bool durable, uint64_t chunks);
+/* `chunks`: how many there will be, 0 if that is not known. `bypass`: as for km_append_begin. */
+km_status km_sink_to_draft(km_sink *sink, const km_draft *draft, bool bypass, uint64_t chunks);
 km_status km_sink_to_stream(km_sink *sink, km_write_function write, void *arg, uint64_t chunks);
 void km_sink_free(km_sink *sink); /* one of zeros is fine */
 

@@ -119,6 +119,25 @@ static void an_error_is_told_before_three_more_pieces_are_full(void **state) {
     free(bytes);
 }
 
+/* While the thread still passes over what is full, which a race detector would notice. */
+static void how_much_was_written_can_be_asked_once_an_error_is_told(void **state) {
+    (void)state;
+    unsigned char *bytes = append_bytes(MOST);
+    for (unsigned failing = 1; failing <= 8; failing++) {
+        const km_io io = failing_io(failing, ERROR_DISK_FULL);
+        HANDLE file = append_new_file("asked");
+        km_append *append = NULL;
+        assert_int_equal(km_append_begin(&append, &io, file, false), ERROR_SUCCESS);
+        assert_int_equal(append_give_all(append, bytes, MOST, MOST), ERROR_DISK_FULL);
+        for (unsigned i = 0; i < 20000; i++) {
+            assert_int_equal(km_append_written(append), (failing - 1) * STEP);
+        }
+        km_append_free(append);
+        CloseHandle(file);
+    }
+    free(bytes);
+}
+
 static void what_is_dropped_leaves_whole_pieces_and_a_file_of_the_callers(void **state) {
     (void)state;
     unsigned char *bytes = append_bytes(MOST);
@@ -143,6 +162,7 @@ int main(void) {
         cmocka_unit_test(whatever_is_given_is_in_the_file),
         cmocka_unit_test(after_a_write_that_failed_nothing_is_written_and_the_error_stays),
         cmocka_unit_test(an_error_is_told_before_three_more_pieces_are_full),
+        cmocka_unit_test(how_much_was_written_can_be_asked_once_an_error_is_told),
         cmocka_unit_test(what_is_dropped_leaves_whole_pieces_and_a_file_of_the_callers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

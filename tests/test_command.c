@@ -239,7 +239,8 @@ static void sizes_are_told_behind_the_longest_path(void **state) {
     }
     memcpy(path + 3000, name, sizeof name);
     scratch_write("behind", "0123456789", 10);
-    tool_failed(TOOL("cat", path, "--offset", "11"), TOOL_REFUSED, "\" has 10 bytes: it ends before");
+    tool_failed(TOOL("cat", path, "--offset", "11"), TOOL_REFUSED,
+                "\" has 10 bytes: it ends before");
 }
 
 static void an_empty_file_is_no_error(void **state) {

@@ -23,6 +23,7 @@
 
 #include "support/json.h"
 #include "support/scratch.h"
+#include "support/snapshot_builder.h"
 #include "support/tool.h"
 #include "support/tool_snapshot.h"
 
@@ -272,6 +273,33 @@ static void log_compares_with_the_one_that_it_was_made_since(void **state) {
     assert_int_equal(json_integer(third, "changed"), 2 * CHUNK);
 }
 
+static void write_snapshot(const char *path, unsigned char byte, const snapshot_plan *plan) {
+    size_t length = 0;
+    unsigned char *bytes = snapshot_build(&byte, 1, plan, &length);
+    scratch_write(path, bytes, length);
+    free(bytes);
+}
+
+/* As where the clock was set back in between: all of these say that they were made at one time. */
+static void log_finds_the_one_that_it_was_made_since_behind_it_too(void **state) {
+    (void)state;
+    assert_int_equal(MAKE_FOLDER("clock-log"), 0);
+    write_snapshot("clock-log/1.gz", 'b', &(snapshot_plan){.id = 2, .since = 3});
+    write_snapshot("clock-log/2.gz", 'b', &(snapshot_plan){.id = 1, .since = 1}); /* itself */
+    write_snapshot("clock-log/3.gz", 'a', &(snapshot_plan){.id = 3});
+    const tool_result *result = tool_fine(TOOL("log", "clock-log", "--json"));
+    static const char *const before[] = {"3.gz", "1.gz", "2.gz"};
+    static const uint64_t changed[] = {1, 0, 1};
+    for (size_t i = 0; i < 3; i++) {
+        const char *entry = json_entry(result->out, "snapshots", i);
+        assert_string_equal(json_string(entry, "before"), before[i]);
+        assert_int_equal(json_integer(entry, "changed"), changed[i]);
+    }
+    result = tool_fine(TOOL("log", "clock-log"));
+    assert_non_null(strstr(result->out, " 1.gz after 3.gz\n"));
+    assert_non_null(strstr(result->out, " 2.gz\n"));
+}
+
 static void log_names_what_is_damaged_at_its_end(void **state) {
     (void)state;
     assert_int_equal(MAKE_FOLDER("hurt-log"), 0);
@@ -375,6 +403,7 @@ int main(void) {
         cmocka_unit_test(log_lists_snapshots_in_the_order_in_which_they_were_made),
         cmocka_unit_test(log_compares_with_the_one_before_of_the_same_file),
         cmocka_unit_test(log_compares_with_the_one_that_it_was_made_since),
+        cmocka_unit_test(log_finds_the_one_that_it_was_made_since_behind_it_too),
         cmocka_unit_test(log_names_what_is_damaged_at_its_end),
         cmocka_unit_test(log_says_why_one_cannot_be_compared_with_the_one_before),
         cmocka_unit_test(log_names_what_cannot_be_read),

@@ -67,6 +67,8 @@ static void a_snapshot_tells_what_it_is(void **state) {
         assert_int_equal(facts.since_id[i], 0xcd);
     }
     assert_int_equal(facts.type_version, 3);
+    assert_int_equal(facts.source_volume, 2049); /* as the builder has them */
+    assert_int_equal(facts.source_number, 131072);
     assert_string_equal(facts.type, "test.counters");
 }
 
@@ -153,6 +155,30 @@ static void a_newer_programs_struct_is_filled_as_far_as_we_know(void **state) {
     }
 }
 
+/* The first version ended before source_volume; struct_size 0 means that one. */
+static void an_older_programs_struct_is_filled_to_its_end_and_no_further(void **state) {
+    (void)state;
+    const size_t first = offsetof(km_snapshot_facts, source_volume);
+    const uint32_t sizes[] = {0, (uint32_t)first};
+    write_snapshot("older.gz", "abc", 3, NULL);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        km_snapshot_facts facts;
+        memset(&facts, 0xee, sizeof facts);
+        facts.struct_size = sizes[i];
+        assert_int_equal(km_inspect("older.gz", &facts), KM_OK);
+        assert_int_equal(facts.struct_size, sizes[i]);
+        assert_int_equal(facts.size, 3);
+        assert_string_equal(facts.type, "");
+        const unsigned char *bytes = (const unsigned char *)&facts;
+        for (size_t at = first; at < sizeof facts; at++) {
+            assert_int_equal(bytes[at], 0xee);
+        }
+    }
+    km_snapshot_facts facts = {.struct_size = (uint32_t)first - 1, .size = 77};
+    assert_int_equal(km_inspect("older.gz", &facts), KM_E_INVALID);
+    assert_int_equal(facts.size, 77);
+}
+
 static void who_wants_no_facts_asks_whether_they_are_there(void **state) {
     (void)state;
     write_snapshot("there.gz", "abc", 3, NULL);
@@ -168,6 +194,7 @@ int main(void) {
         cmocka_unit_test(facts_index_and_end_are_its_business),
         cmocka_unit_test(failures_leave_the_facts_as_they_were),
         cmocka_unit_test(a_newer_programs_struct_is_filled_as_far_as_we_know),
+        cmocka_unit_test(an_older_programs_struct_is_filled_to_its_end_and_no_further),
         cmocka_unit_test(who_wants_no_facts_asks_whether_they_are_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -505,9 +505,11 @@ static struct {
     bool sync_fails, name_fails, directory_fails;
     DWORD error;
     int writes, syncs;
+    uint32_t longest; /* of the writes */
 } disk;
 
 static DWORD failing_write(HANDLE file, uint64_t offset, const void *from, uint32_t length) {
+    disk.longest = length > disk.longest ? length : disk.longest;
     return disk.writes++ == disk.write_fails_at
                ? disk.error
                : km_io_default.write_at(file, offset, from, length);
@@ -546,7 +548,7 @@ static km_io failing_disk(void) {
 
 static void a_disk_that_is_full_at_any_write_leaves_nothing(void **state) {
     (void)state;
-    image one = image_make("rrrt", 192 * CHUNK); /* more than is written at once */
+    image one = image_make("rrrt", 256 * CHUNK); /* more than is written at once */
     km_map *map = taken_map(&one, "written", NULL);
     const km_io io = failing_disk();
     const km_snapshot_options how = {.chunk_size = CHUNK, .threads = 3};
@@ -568,6 +570,33 @@ static void a_disk_that_is_full_at_any_write_leaves_nothing(void **state) {
     taken_holds("written.gz", one.bytes, one.size);
     km_close(map);
     image_free(&one);
+}
+
+static uint32_t longest_write(km_map *map, uint32_t chunk_size, uint32_t flags) {
+    const km_io io = failing_disk();
+    const km_snapshot_options how = {.level = KM_LEVEL_STORED,
+                                     .flags = KM_SNAPSHOT_REPLACE | flags,
+                                     .chunk_size = chunk_size,
+                                     .threads = 2};
+    assert_int_equal(km_snapshot_through(&io, map, "way.gz", &how), KM_OK);
+    return disk.longest;
+}
+
+/* Past the cache, where the file system lets us, writes are longer. */
+static void which_way_it_is_written_depends_on_its_size_and_not_on_its_chunks(void **state) {
+    (void)state;
+    image large = image_make("r", 256 * CHUNK);
+    image small = image_make("r", 128 * CHUNK);
+    km_map *large_map = taken_map(&large, "large", NULL);
+    km_map *small_map = taken_map(&small, "small", NULL);
+    const uint32_t through = longest_write(large_map, CHUNK, KM_SNAPSHOT_NO_SYNC);
+    assert_int_equal(longest_write(large_map, CHUNK, 0), longest_write(large_map, 256 * CHUNK, 0));
+    assert_int_equal(longest_write(small_map, CHUNK, 0), through);
+    taken_holds("way.gz", small.bytes, small.size);
+    km_close(large_map);
+    km_close(small_map);
+    image_free(&large);
+    image_free(&small);
 }
 
 static void a_failure_to_sync_or_to_name_leaves_nothing(void **state) {
@@ -629,6 +658,7 @@ int main(void) {
         cmocka_unit_test(a_file_cut_short_inside_its_last_page_or_hole_is_truncated),
 #endif
         cmocka_unit_test(a_disk_that_is_full_at_any_write_leaves_nothing),
+        cmocka_unit_test(which_way_it_is_written_depends_on_its_size_and_not_on_its_chunks),
         cmocka_unit_test(a_failure_to_sync_or_to_name_leaves_nothing),
         cmocka_unit_test(without_sync_nothing_is_synced),
     };

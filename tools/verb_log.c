@@ -76,10 +76,10 @@ static void note(logged *entry, km_status status) {
     entry->sentence = status == KM_OK ? NULL : copy_of(km_error_message());
 }
 
-/* A console_entry; what does not begin as a snapshot is passed over. */
+/* A console_entry; what neither begins nor ends as a snapshot is passed over. */
 static bool add(const char *name, void *arg) {
     log_list *list = arg;
-    km_snapshot_facts facts = {0};
+    km_snapshot_facts facts = {.struct_size = sizeof facts};
     char *path = path_of(list->directory, name);
     if (!path) {
         return false;
@@ -147,8 +147,8 @@ static bool has_same_source(const logged *entry, const logged *other) {
 /* The one it was made since; else the last of the same source; else the last of all. */
 static size_t find_before(const log_list *list, size_t index) {
     const logged *entry = &list->entries[index];
-    for (size_t i = index; i-- > 0;) {
-        if (is_made_since(entry, &list->entries[i])) {
+    for (size_t i = list->count; i-- > 0;) { /* behind it too: a clock may have been set back */
+        if (i != index && list->entries[i].known && is_made_since(entry, &list->entries[i])) {
             return i;
         }
     }
@@ -180,10 +180,11 @@ static bool compare_all(log_list *list, bool shown) {
     km_status status = KM_OK;
     progress bar;
     progress_start(&bar, "comparing", shown);
-    for (size_t i = 1; i < list->count && list->entries[i].known; i++) {
+    for (size_t i = 0; i < list->count && list->entries[i].known; i++) {
         logged *entry = &list->entries[i];
         entry->before = find_before(list, i);
-        status = compare(&list->entries[entry->before], entry, &bar);
+        status =
+            entry->before == NONE ? KM_OK : compare(&list->entries[entry->before], entry, &bar);
         if (status == KM_E_CANCELLED) {
             break;
         }

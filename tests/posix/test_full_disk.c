@@ -199,18 +199,43 @@ static int copy_under_a_limit(void) {
     return scratch_size("limited copy") == -1 ? 0 : 4;
 }
 
-static void a_limit_on_file_sizes_is_a_status_and_no_signal(void **state) {
-    (void)state;
+static void expect_fine(int (*in_a_child)(void)) {
     int status = 0;
-    scratch_file("unlimited", 2 * MIB, 0);
-    pid_t child = fork();
+    const pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        _exit(copy_under_a_limit());
+        _exit(in_a_child());
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* Not compressed, so that it is as large as the file. */
+static int snapshot_under_a_limit(void) {
+    struct rlimit limit = {.rlim_cur = MIB, .rlim_max = MIB};
+    const km_snapshot_options stored = {.level = KM_LEVEL_STORED};
+    km_map *map = NULL;
+    if (setrlimit(RLIMIT_FSIZE, &limit) != 0 || km_open(&map, "unlimited", NULL) != KM_OK) {
+        return 1;
+    }
+    if (km_snapshot(map, "limited.gz", &stored) != KM_E_TOO_LARGE) {
+        return 2;
+    }
+    km_close(map);
+    return scratch_size("limited.gz") == -1 ? 0 : 3;
+}
+
+static void a_limit_on_file_sizes_is_a_status_and_no_signal(void **state) {
+    (void)state;
+    scratch_file("unlimited", 2 * MIB, 0);
+    expect_fine(copy_under_a_limit);
+}
+
+static void a_snapshot_past_the_limit_on_file_sizes_is_too_large_whatever_the_disk(void **state) {
+    (void)state;
+    scratch_file("unlimited", 2 * MIB, 1);
+    expect_fine(snapshot_under_a_limit);
 }
 
 int main(void) {
@@ -223,6 +248,7 @@ int main(void) {
         cmocka_unit_test(holes_that_the_disk_cannot_fill_are_no_space),
         cmocka_unit_test(holes_are_copied_onto_a_disk_that_cannot_fill_them),
         cmocka_unit_test(a_limit_on_file_sizes_is_a_status_and_no_signal),
+        cmocka_unit_test(a_snapshot_past_the_limit_on_file_sizes_is_too_large_whatever_the_disk),
     };
     return cmocka_run_group_tests(tests, mount_disk, unmount_disk);
 }
