@@ -217,7 +217,7 @@ static km_status ask_path(const char *path, const WCHAR *native, km_size_report 
     km_status status = KM_OK;
     BY_HANDLE_FILE_INFORMATION information;
     if (GetFileType(file) != FILE_TYPE_DISK || !GetFileInformationByHandle(file, &information) ||
-        (information.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0) {
+        (information.dwFileAttributes & (FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_DEVICE)) != 0) {
         status = km_fail(KM_E_INVALID, "\"%s\" is no regular file", path);
         goto cleanup;
     }

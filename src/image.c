@@ -12,21 +12,6 @@
 
 #define SHARE_ALL (FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
 
-/* Does it begin with a data member, as for km_is_snapshot? What cannot be read is an error, not a
- * plain file. */
-static km_status looks_like_snapshot(const km_input *input, bool *does) {
-    uint8_t prefix[KM_FORMAT_PREFIX_SIZE];
-    km_member_kind kind = KM_MEMBER_FOOTER;
-    size_t head_size = 0;
-    size_t got = 0;
-    const km_status status = km_input_read(input, 0, prefix, sizeof prefix, &got);
-    if (status == KM_OK) {
-        *does = got == sizeof prefix && km_format_kind(prefix, &kind, &head_size) &&
-                kind == KM_MEMBER_DATA;
-    }
-    return status;
-}
-
 km_status km_image_open(km_image *image, const char *path, bool plain) {
     km_image opened = {.path = path};
     bool is_snapshot = false;
@@ -35,7 +20,7 @@ km_status km_image_open(km_image *image, const char *path, bool plain) {
         return status;
     }
     opened.size = opened.input.size;
-    status = plain ? KM_OK : looks_like_snapshot(&opened.input, &is_snapshot);
+    status = plain ? KM_OK : km_input_looks_like_snapshot(&opened.input, &is_snapshot);
     if (status == KM_OK && is_snapshot) {
         km_input_close(&opened.input);
         status = km_reader_open(&opened.reader, path);

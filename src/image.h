@@ -30,8 +30,8 @@ typedef struct km_image_space {
 } km_image_space;
 
 /*
- * Opens `path`: if it begins as a snapshot does, and not `plain`, as one, and then it has to be
- * whole. After a success it is closed with km_image_close.
+ * Opens `path`: if it looks like a snapshot (km_is_snapshot), and not `plain`, as one, and then it
+ * has to be whole. After a success it is closed with km_image_close.
  */
 km_status km_image_open(km_image *image, const char *path, bool plain);
 void km_image_close(km_image *image); /* harmless twice, and for one of zeros */

@@ -14,6 +14,13 @@
 /* What one call is asked for: more brings nothing. */
 #define READ_MAX ((size_t)16 << 20)
 
+bool km_is_device(HANDLE file) {
+    BY_HANDLE_FILE_INFORMATION facts;
+    return GetFileType(file) != FILE_TYPE_DISK ||
+           (GetFileInformationByHandle(file, &facts) &&
+            (facts.dwFileAttributes & FILE_ATTRIBUTE_DEVICE) != 0);
+}
+
 static km_status fail_opening(const char *path, const WCHAR *native, DWORD error,
                               const char *purpose) {
     const DWORD attributes =
@@ -31,11 +38,11 @@ static km_status open_native(km_input *input, const WCHAR *native, DWORD share,
     if (input->file == INVALID_HANDLE_VALUE) {
         return fail_opening(input->path, native, GetLastError(), purpose);
     }
-    if (GetFileType(input->file) != FILE_TYPE_DISK) {
+    const DWORD error = km_platform_opened_size(input->file, &input->size);
+    if ((error != ERROR_SUCCESS || input->size == 0) && km_is_device(input->file)) {
         return km_fail(KM_E_INVALID, "cannot open \"%s\" %s: it is a device or a pipe, not a file",
                        input->path, purpose);
     }
-    const DWORD error = km_platform_opened_size(input->file, &input->size);
     return error == ERROR_SUCCESS
                ? KM_OK
                : km_fail_system(error, "cannot find out the size of \"%s\"", input->path);

@@ -4,6 +4,7 @@
 #ifndef KM_INPUT_H
 #define KM_INPUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,5 +28,9 @@ km_status km_input_read(const km_input *input, uint64_t offset, void *to, size_t
 
 /* The same of any handle: a Win32 error code, *done being how many bytes came before it. */
 DWORD km_read_at(HANDLE file, uint64_t offset, void *to, size_t length, size_t *done);
+
+/* Is it a device or a pipe, and no file? A whole disk is FILE_TYPE_DISK too, and 0 bytes long to
+ * who asks for a file's size. */
+bool km_is_device(HANDLE file);
 
 #endif /* KM_INPUT_H */

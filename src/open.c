@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "input.h"
 #include "io.h"
 #include "options.h"
 #include "path.h"
@@ -85,19 +86,11 @@ static km_status fail_opening(const km_file *file, DWORD error) {
     return km_fail_system(error, "cannot open \"%s\" for %s", file->path, purpose);
 }
 
-/* A whole disk is FILE_TYPE_DISK too, and 0 bytes long to who asks for a file's size. */
-static bool is_device(HANDLE file) {
-    BY_HANDLE_FILE_INFORMATION facts;
-    return GetFileType(file) != FILE_TYPE_DISK ||
-           (GetFileInformationByHandle(file, &facts) &&
-            (facts.dwFileAttributes & FILE_ATTRIBUTE_DEVICE) != 0);
-}
-
 /* The size of a file that can be mapped at all; a directory could not even be opened. */
 static km_status look_at_file(const km_file *file, uint64_t *size) {
     uint64_t now = 0;
     DWORD error = km_platform_opened_size(file->handle, &now);
-    if ((error != ERROR_SUCCESS || now == 0) && is_device(file->handle)) {
+    if ((error != ERROR_SUCCESS || now == 0) && km_is_device(file->handle)) {
         return km_fail(KM_E_INVALID, "cannot map \"%s\": it is a device or a pipe, not a file",
                        file->path);
     }

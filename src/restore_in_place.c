@@ -78,7 +78,7 @@ static km_status open_native(place *to, const WCHAR *native) {
     if (to->file == INVALID_HANDLE_VALUE) {
         return fail_opening(to, GetLastError());
     }
-    if (GetFileType(to->file) != FILE_TYPE_DISK) {
+    if (km_is_device(to->file)) {
         return km_fail(KM_E_INVALID, "cannot restore into \"%s\": it is no regular file", to->path);
     }
     LARGE_INTEGER size;
@@ -163,6 +163,7 @@ static km_status put(void *arg, uint64_t at, const void *bytes, uint32_t length)
 
 static km_status check_source(km_restore_job *job) {
     uint64_t size = 0;
+    job->doing = "verifying";
     job->sink = (km_restore_sink){.put = NULL};
     return km_restore_run(job, &size);
 }
@@ -173,6 +174,7 @@ static km_status change(place *to, km_restore_job *job) {
     if (status == KM_OK) {
         job->sink = (km_restore_sink){.put = put, .has = has, .arg = to};
         job->progress_before = job->length;
+        job->doing = "restoring";
         status = km_restore_run(job, &size);
     }
     return status;

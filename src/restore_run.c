@@ -70,6 +70,12 @@ static uint64_t total_so_far(const km_restore_source *source) {
 
 static km_status settle_within(const km_restore_source *source, uint64_t total, uint64_t offset,
                                uint64_t *length) {
+    if (offset > total) {
+        return km_fail(KM_E_TRUNCATED,
+                       "cannot restore \"%s\" from byte %" PRIu64 " on: the image has only %" PRIu64
+                       " bytes",
+                       km_restore_source_name(source), offset, total);
+    }
     if (!km_size_inside(offset, *length, total)) {
         return km_fail(KM_E_TRUNCATED,
                        "cannot restore %" PRIu64 " bytes from byte %" PRIu64
@@ -281,9 +287,9 @@ static km_status finish(void *arg, uint64_t chunk, unsigned slot_number) {
 static km_status progress(void *arg, uint64_t finished) {
     restore_run *run = arg;
     const km_restore_job *job = run->job;
-    const uint64_t done = job->progress_before + atomic_load(&run->done);
+    const uint64_t done = atomic_load(&run->done);
     (void)finished;
-    if (job->progress(done, job->progress_total, job->progress_arg)) {
+    if (job->progress(job->progress_before + done, job->progress_total, job->progress_arg)) {
         return KM_OK;
     }
     return km_fail(KM_E_CANCELLED, "%s \"%s\" was cancelled after %" PRIu64 " bytes", job->doing,

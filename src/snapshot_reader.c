@@ -40,9 +40,15 @@ static km_status open_file(km_input *input, const char *path) {
 
 /* ---- Footer -------------------------------------------------------------------------------- */
 
+/* Is the index where it has to be in a file of `size` bytes, which a footer has room in? */
+static bool ends_with(uint64_t size, const km_format_footer *footer) {
+    const uint64_t end = size - KM_FORMAT_FOOTER_SIZE;
+    const uint64_t index_size = km_format_index_size(footer->chunks);
+    return index_size <= end && footer->index_offset == end - index_size;
+}
+
 static km_status read_footer(km_reader *reader) {
     static const char no_end[] = "it does not end as a snapshot does (cut short, or none)";
-    const km_format_footer *footer = &reader->footer;
     uint8_t bytes[KM_FORMAT_FOOTER_SIZE];
     if (reader->input.size < sizeof bytes) {
         return fail_damaged(reader, no_end);
@@ -55,8 +61,7 @@ static km_status read_footer(km_reader *reader) {
     if (!km_format_footer_read(bytes, &reader->footer)) {
         return fail_damaged(reader, no_end);
     }
-    const uint64_t index_size = km_format_index_size(footer->chunks);
-    if (index_size > end || footer->index_offset != end - index_size) {
+    if (!ends_with(reader->input.size, &reader->footer)) {
         return fail_damaged(reader, "it is not as long as its end says (bytes are missing, or more "
                                     "than there should be)");
     }
@@ -384,13 +389,46 @@ km_status km_reader_chunk(const km_reader *reader, km_unpacker *unpacker, uint64
 
 /* ---- A first look -------------------------------------------------------------------------- */
 
-static bool begins_as_one(const km_input *input) {
+static km_status begins_as_one(const km_input *input, bool *does) {
     uint8_t prefix[KM_FORMAT_PREFIX_SIZE];
     km_member_kind kind = KM_MEMBER_FOOTER;
     size_t head_size = 0;
     size_t got = 0;
-    return km_input_read(input, 0, prefix, sizeof prefix, &got) == KM_OK && got == sizeof prefix &&
-           km_format_kind(prefix, &kind, &head_size) && kind == KM_MEMBER_DATA;
+    const km_status status = km_input_read(input, 0, prefix, sizeof prefix, &got);
+    if (status == KM_OK) {
+        *does = got == sizeof prefix && km_format_kind(prefix, &kind, &head_size) &&
+                kind == KM_MEMBER_DATA;
+    }
+    return status;
+}
+
+static km_status ends_as_one(const km_input *input, bool *does) {
+    uint8_t bytes[KM_FORMAT_FOOTER_SIZE];
+    km_format_footer footer;
+    size_t got = 0;
+    *does = false;
+    if (input->size < sizeof bytes) {
+        return KM_OK;
+    }
+    const km_status status =
+        km_input_read(input, input->size - sizeof bytes, bytes, sizeof bytes, &got);
+    if (status == KM_OK) {
+        *does = got == sizeof bytes && km_format_footer_read(bytes, &footer) &&
+                ends_with(input->size, &footer);
+    }
+    return status;
+}
+
+km_status km_input_looks_like_snapshot(const km_input *input, bool *does) {
+    bool it_does = false;
+    km_status status = begins_as_one(input, &it_does);
+    if (status == KM_OK && !it_does) {
+        status = ends_as_one(input, &it_does);
+    }
+    if (status == KM_OK) {
+        *does = it_does;
+    }
+    return status;
 }
 
 bool km_reader_looks_like_one(const char *path) {
@@ -399,7 +437,7 @@ bool km_reader_looks_like_one(const char *path) {
     bool is_one = false;
     km_failure_keep(&before);
     if (open_file(&input, path) == KM_OK) {
-        is_one = begins_as_one(&input);
+        is_one = km_input_looks_like_snapshot(&input, &is_one) == KM_OK && is_one;
         km_input_close(&input);
     }
     km_failure_restore(&before);

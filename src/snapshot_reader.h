@@ -64,9 +64,12 @@ km_status km_fail_chunk(const char *path, uint64_t chunk, uint8_t chunk_shift, u
                         km_chunk_state state);
 
 /*
- * Does the file look like a snapshot: does it begin with a member of ours? false as well if it
- * cannot be read. Needs no whole one.
+ * Does it look like a snapshot: does it begin with a data member, or end with a footer that is one
+ * of a file so long? Needs no whole one. What cannot be read is an error, not a plain file.
  */
+km_status km_input_looks_like_snapshot(const km_input *input, bool *does);
+
+/* The same of a file by name; false as well if it cannot be read. */
 bool km_reader_looks_like_one(const char *path);
 
 #endif /* KM_SNAPSHOT_READER_H */

@@ -52,6 +52,20 @@ static void what_is_cut_short_or_no_snapshot_fails_its_check(void **state) {
     assert_int_equal(scratch_size("never"), -1);
 }
 
+/* None of the verbs that take plain files as well takes it for one. */
+static void a_snapshot_without_its_beginning_is_a_damaged_one_and_no_file(void **state) {
+    (void)state;
+    tool_snapshot("begun", 2 * CHUNK, 9, "headless.gz");
+    tool_change("headless.gz", 0, 0xff);
+    tool_failed_json(TOOL("info", "headless.gz", "--json"), TOOL_REFUSED, "KM_E_CORRUPT");
+    tool_failed_json(TOOL("cat", "headless.gz", "--length", "1", "--json"), TOOL_REFUSED,
+                     "KM_E_CORRUPT");
+    tool_failed_json(TOOL("diff", "headless.gz", "begun", "--json"), TOOL_REFUSED, "KM_E_CORRUPT");
+    tool_fine(TOOL("cat", "headless.gz", "--plain", "--length", "1", "--json"));
+    const tool_result *result = tool_fine(TOOL("log", "."));
+    assert_non_null(strstr(result->out, "headless.gz: "));
+}
+
 /* ---- Streams --------------------------------------------------------------------------------- */
 
 static void a_stream_comes_back_byte_for_byte(void **state) {
@@ -222,6 +236,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_damaged_snapshot_fails_its_check_and_restores_nothing),
         cmocka_unit_test(what_is_cut_short_or_no_snapshot_fails_its_check),
+        cmocka_unit_test(a_snapshot_without_its_beginning_is_a_damaged_one_and_no_file),
         cmocka_unit_test(a_stream_comes_back_byte_for_byte),
         cmocka_unit_test(an_empty_stream_is_an_empty_image_and_no_snapshot),
         cmocka_unit_test(a_stream_without_its_end_fails_its_check_and_leaves_nothing),

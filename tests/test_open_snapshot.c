@@ -334,6 +334,27 @@ static void what_is_no_snapshot_is_refused(void **state) {
     assert_false(km_is_snapshot(NULL));
 }
 
+/* Its end is one of a file so long; behind anything else it is not. */
+static void what_has_lost_its_beginning_is_a_snapshot_by_its_end(void **state) {
+    (void)state;
+    unsigned char image[1000] = {1};
+    size_t length = 0;
+    unsigned char *snapshot = snapshot_build(image, sizeof image, NULL, &length);
+    unsigned char *moved = malloc(length + 1);
+    assert_non_null(moved);
+    memset(moved, 0, length + 1);
+    memcpy(moved + 1, snapshot, length);
+    scratch_write("moved", moved, length + 1);
+    assert_false(km_is_snapshot("moved"));
+    memset(snapshot, 0, 64);
+    scratch_write("headless", snapshot, length);
+    assert_true(km_is_snapshot("headless"));
+    scratch_write("neither", snapshot, length - 1);
+    assert_false(km_is_snapshot("neither"));
+    free(moved);
+    free(snapshot);
+}
+
 /* In the middle of the noise's body, where only sums can tell. */
 static size_t damage(const char *name, size_t size) {
     snapshot_member members[64];
@@ -407,6 +428,7 @@ int main(void) {
         cmocka_unit_test(options_that_make_no_sense_for_a_snapshot_are_refused),
         cmocka_unit_test(the_size_asked_for_is_checked),
         cmocka_unit_test(what_is_no_snapshot_is_refused),
+        cmocka_unit_test(what_has_lost_its_beginning_is_a_snapshot_by_its_end),
         cmocka_unit_test(a_damaged_chunk_is_found_where_all_is_unpacked_at_the_open),
         cmocka_unit_test(a_damaged_chunk_is_an_error_to_km_read_and_the_others_are_there),
     };

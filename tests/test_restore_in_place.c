@@ -141,6 +141,32 @@ static bool stop_behind(uint64_t done, uint64_t total, void *arg) {
     return done < *end;
 }
 
+/* Was it the check or the change, and how many of the image's bytes did that see? */
+static uint64_t cancelled_after(const char *doing) {
+    static const char words[] = " was cancelled after ";
+    const char *sentence = km_error_message();
+    const char *number = strstr(sentence, words);
+    assert_memory_equal(sentence, doing, strlen(doing));
+    assert_non_null(number);
+    return strtoull(number + strlen(words), NULL, 10);
+}
+
+static void who_cancels_is_told_which_of_the_two_passes_that_ended(void **state) {
+    (void)state;
+    uint64_t end = SIZE / 2;
+    km_restore_options options = {
+        .flags = KM_RESTORE_IN_PLACE, .threads = 1, .progress = stop_behind, .progress_arg = &end};
+    image one = image_make("tr", SIZE);
+    image_snapshot(&one, "passes.kms", NULL);
+    make_target(&one, "passes", SIZE, 3, 100);
+    assert_int_equal(km_restore("passes.kms", "passes", &options), KM_E_CANCELLED);
+    assert_in_range(cancelled_after("verifying \"passes.kms\""), SIZE / 2, SIZE);
+    end = SIZE + SIZE / 2;
+    assert_int_equal(km_restore("passes.kms", "passes", &options), KM_E_CANCELLED);
+    assert_in_range(cancelled_after("restoring \"passes.kms\""), SIZE / 2, SIZE);
+    image_free(&one);
+}
+
 static void cancelled_while_it_checks_nothing_is_changed(void **state) {
     (void)state;
     uint64_t end = SIZE / 2;
@@ -264,6 +290,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_damaged_snapshot_changes_nothing),
         cmocka_unit_test(the_target_has_to_be_a_file_of_ours_alone),
         cmocka_unit_test(cancelled_while_it_checks_nothing_is_changed),
+        cmocka_unit_test(who_cancels_is_told_which_of_the_two_passes_that_ended),
         cmocka_unit_test(what_a_failing_disk_leaves_the_next_call_repairs),
         cmocka_unit_test(what_a_death_in_the_middle_leaves_the_next_call_repairs),
     };

@@ -179,6 +179,14 @@ static void a_range_past_the_end_is_truncated(void **state) {
     }
 }
 
+/* It was not asked for any number of bytes, so the sentence has none. */
+static void who_wants_all_from_past_the_end_on_is_told_from_where(void **state) {
+    (void)state;
+    const km_restore_options options = {.offset = SIZE + 1};
+    assert_int_equal(km_restore("known.kms", "past", &options), KM_E_TRUNCATED);
+    assert_non_null(strstr(km_error_message(), "from byte 459987 on: "));
+}
+
 static void of_an_empty_image_there_is_only_the_empty_range(void **state) {
     (void)state;
     image empty = image_make("t", 0);
@@ -215,6 +223,7 @@ int main(void) {
         cmocka_unit_test(a_range_of_a_stream_is_just_the_range),
         cmocka_unit_test(only_the_chunks_in_the_range_are_read),
         cmocka_unit_test(a_range_past_the_end_is_truncated),
+        cmocka_unit_test(who_wants_all_from_past_the_end_on_is_told_from_where),
         cmocka_unit_test(of_an_empty_image_there_is_only_the_empty_range),
         cmocka_unit_test(zeros_of_a_range_are_holes_of_its_own_file),
     };

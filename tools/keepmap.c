@@ -77,8 +77,8 @@ static const verb verbs[] = {
      verb_diff},
     {"log", "DIRECTORY", 1, 0, 0, 0, "lists the snapshots in a folder",
      "When each was made, its size and ratio, and how much had changed since the one before, in\n"
-     "whole chunks. Files that do not begin as a snapshot does are passed over. Behind a name\n"
-     "stands what could not be read or compared.\n",
+     "whole chunks. Files that neither begin nor end as a snapshot does are passed over. Behind\n"
+     "a name stands what could not be read or compared.\n",
      verb_log},
     {"segment", "NAME", 1, 0,
      OPTION_FROM | OPTION_SIZE | OPTION_TYPE | OPTION_TYPE_VERSION | OPTION_MACHINE_WIDE |

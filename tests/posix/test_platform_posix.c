@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -340,6 +342,37 @@ static void a_pipe_or_a_device_is_not_replaced_and_has_no_size(void **state) {
     km_close(map);
 }
 
+/* A node of a loop device, whose driver tells who asks for a file's size 0, as all disks do. */
+static bool make_disk(const char *path) {
+    if (mknod(path, S_IFBLK | 0600, makedev(7, 0)) != 0) {
+        return false;
+    }
+    const int descriptor = open(path, O_RDWR | O_CLOEXEC);
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    return descriptor >= 0;
+}
+
+static void a_whole_disk_is_refused_and_not_taken_for_an_empty_file(void **state) {
+    (void)state;
+    scratch_write("ordinary", "x", 1);
+    if (!make_disk("disk")) {
+        skip(); /* that takes the superuser, and a system with such a driver */
+    }
+    const km_restore_options in_place = {.flags = KM_RESTORE_IN_PLACE};
+    km_map *map = NULL;
+    assert_int_equal(km_open(&map, "ordinary", NULL), KM_OK);
+    assert_int_equal(km_snapshot(map, "ordinary.gz", NULL), KM_OK);
+    km_close(map);
+    assert_int_equal(km_check_file("disk", KM_SIZE_UNKNOWN, NULL), KM_E_INVALID);
+    assert_int_equal(km_diff("disk", "disk", NULL), KM_E_INVALID);
+    assert_int_equal(km_verify("disk", NULL), KM_E_INVALID);
+    assert_int_equal(km_salvage("disk", "salvaged", NULL), KM_E_INVALID);
+    assert_int_equal(km_restore("ordinary.gz", "disk", &in_place), KM_E_INVALID);
+    assert_non_null(strstr(km_error_message(), "it is no regular file"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chain_of_links_is_followed_to_the_file),
@@ -355,6 +388,7 @@ int main(void) {
         cmocka_unit_test(a_draft_has_a_name_where_it_could_not_get_one_later),
         cmocka_unit_test(a_copy_whose_process_is_killed_leaves_nothing),
         cmocka_unit_test(a_pipe_or_a_device_is_not_replaced_and_has_no_size),
+        cmocka_unit_test(a_whole_disk_is_refused_and_not_taken_for_an_empty_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
