@@ -2,6 +2,7 @@
  * test_chunk.c - one chunk packed and unpacked: which form it takes, and that nothing passes which
  * is not exactly what was packed.
  *
+ * Not under tsan: one thread does it all.
  * With other codecs: forms and refusals are the same whatever packs.
  */
 #include <setjmp.h>

@@ -2,6 +2,7 @@
  * test_codec.c - each built-in library packs and unpacks, refuses what is damaged, and sums.
  *
  * Not under valgrind: so much packing takes it minutes; test_fault_codec goes around there.
+ * Not under tsan: one thread does it all.
  * With other codecs: what is built in differs, what holds does not.
  */
 #include <setjmp.h>

@@ -1,6 +1,8 @@
 /*
  * test_salvage.c - km_salvage: all that is undamaged in a damaged snapshot, and nothing else; what
  * it tells of the lost; its target and options.
+ *
+ * Not under tsan: one thread does it all.
  */
 #include <setjmp.h>
 #include <stdarg.h>

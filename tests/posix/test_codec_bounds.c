@@ -5,6 +5,7 @@
  * that nobody may touch, with the end and with the beginning. One step outside ends the suite.
  *
  * Not under valgrind: it only makes it a minute long; the pages are watched by the kernel.
+ * Not under tsan: one thread does it all.
  * With other codecs: what is built in differs, what holds does not.
  */
 #include <setjmp.h>

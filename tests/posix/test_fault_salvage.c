@@ -3,6 +3,7 @@
  * fails once: either the work is done and right, or there is a status with a sentence, nothing is
  * left behind, and nothing is taken for lost because it could not be read.
  *
+ * Not under tsan: one thread does it all.
  * Native only: it stands in for the system calls with the linker's --wrap.
  */
 #include <setjmp.h>

@@ -7,6 +7,7 @@
  * scenario works, or it returns a status with a sentence; nothing of this process is left behind,
  * no half-made segment is ever seen, and what others have is as it was.
  *
+ * Not under tsan: one thread does it all.
  * Native only: it stands in for the system calls with the linker's --wrap.
  */
 #include <setjmp.h>

@@ -8,6 +8,7 @@
  * returns a status with a sentence, and the files are as they were before. Never is a descriptor, a
  * mapping, an allocation or a temporary file left behind.
  *
+ * Not under tsan: one thread does it all.
  * Native only: it stands in for the system calls with the linker's --wrap.
  */
 #include <setjmp.h>
