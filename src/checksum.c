@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "checksum_wide.h"
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -12,12 +14,24 @@
 #error "xxhash.h is too old: XXH3's results are final since version 0.8.0"
 #endif
 
+bool km_wide_works(void) {
+#ifdef KM_WITH_AVX2
+    return __builtin_cpu_supports("avx2") != 0;
+#else
+    return false;
+#endif
+}
+
 uint64_t km_checksum(const void *bytes, size_t length) {
-    return XXH3_64bits(bytes, length);
+    return km_wide_works() ? km_checksum_wide(bytes, length) : XXH3_64bits(bytes, length);
 }
 
 void km_hash(const void *bytes, size_t length, uint64_t seed, uint8_t hash[KM_HASH_SIZE]) {
     XXH128_canonical_t canonical;
+    if (km_wide_works()) {
+        km_hash_wide(bytes, length, seed, hash);
+        return;
+    }
     XXH128_canonicalFromHash(&canonical, XXH3_128bits_withSeed(bytes, length, seed));
     memcpy(hash, canonical.digest, KM_HASH_SIZE);
 }

@@ -10,7 +10,11 @@
 
 #include <cmocka.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "checksum.h"
+#include "checksum_wide.h"
 
 #define LONGEST 2500u
 
@@ -73,6 +77,30 @@ static void another_seed_gives_another_hash(void **state) {
     }
 }
 
+/* Against the header's own functions, compiled for any processor, wherever the bytes lie. */
+static void wide_registers_give_the_same_sums(void **state) {
+    (void)state;
+    static const size_t lengths[] = {0, 1, 3, 8, 16, 17, 128, 129, 240, 241, 1024, 1025, LONGEST};
+    uint8_t bytes[LONGEST + 64];
+    fill(bytes, sizeof bytes);
+    if (!km_wide_works()) {
+        skip();
+    }
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        for (size_t at = 0; at < 64; at++) {
+            const uint64_t seed = at * UINT64_C(0x9E3779B97F4A7C15);
+            XXH128_canonical_t expected;
+            uint8_t hash[KM_HASH_SIZE];
+            assert_true(km_checksum_wide(bytes + at, lengths[i]) ==
+                        XXH3_64bits(bytes + at, lengths[i]));
+            XXH128_canonicalFromHash(&expected,
+                                     XXH3_128bits_withSeed(bytes + at, lengths[i], seed));
+            km_hash_wide(bytes + at, lengths[i], seed, hash);
+            assert_memory_equal(hash, expected.digest, KM_HASH_SIZE);
+        }
+    }
+}
+
 static void pieces_have_the_sum_of_the_whole(void **state) {
     (void)state;
     uint8_t bytes[LONGEST];
@@ -116,6 +144,7 @@ int main(void) {
         cmocka_unit_test(checksums_are_the_published_ones),
         cmocka_unit_test(a_hash_is_in_the_canonical_order),
         cmocka_unit_test(another_seed_gives_another_hash),
+        cmocka_unit_test(wide_registers_give_the_same_sums),
         cmocka_unit_test(pieces_have_the_sum_of_the_whole),
         cmocka_unit_test(any_changed_bit_changes_sum_and_hash),
     };
