@@ -123,7 +123,8 @@ static void without_threads_one_does_all(void **state) {
         prepare(threads);
         fault_arm_call("pthread_create", k, EAGAIN, true);
         assert_int_equal(run(threads), KM_OK);
-        assert_true(fault_disarm());
+        const bool refused = fault_disarm();
+        assert_true(refused || k == 2); /* the first may have done all before one more is wanted */
         taken_holds("target.gz", now.bytes, now.size);
     }
 }
