@@ -21,6 +21,12 @@ bool km_is_device(HANDLE file) {
             (facts.dwFileAttributes & FILE_ATTRIBUTE_DEVICE) != 0);
 }
 
+bool km_is_hole(HANDLE file, uint64_t from, uint32_t length) {
+    uint64_t start = 0;
+    return km_platform_next_data(file, from, from + length, &start, NULL) == ERROR_SUCCESS &&
+           start == from + length;
+}
+
 static km_status fail_opening(const char *path, const WCHAR *native, DWORD error,
                               const char *purpose) {
     const DWORD attributes =

@@ -33,4 +33,7 @@ DWORD km_read_at(HANDLE file, uint64_t offset, void *to, size_t length, size_t *
  * who asks for a file's size. */
 bool km_is_device(HANDLE file);
 
+/* Are these bytes, `length` of them, all in a hole? false as well where the system cannot tell. */
+bool km_is_hole(HANDLE file, uint64_t from, uint32_t length);
+
 #endif /* KM_INPUT_H */

@@ -137,14 +137,6 @@ static km_status read_target(const place *to, uint64_t at, uint8_t *bytes, uint3
     return error == ERROR_SUCCESS ? KM_OK : fail_at(to, error, "reading", at, length);
 }
 
-/* Speed only: where it cannot be told the bytes are read. */
-static bool is_hole(const place *to, uint64_t at, uint32_t length) {
-    uint64_t start = 0;
-    return to->holes &&
-           km_platform_next_data(to->file, at, at + length, &start, NULL) == ERROR_SUCCESS &&
-           start == at + length;
-}
-
 static km_status has(void *arg, uint64_t at, const km_format_entry *entry, void *scratch,
                      bool *has_it) {
     const place *to = arg;
@@ -153,7 +145,8 @@ static km_status has(void *arg, uint64_t at, const km_format_entry *entry, void 
         *has_it = entry->flags == KM_CHUNK_ZEROS || entry->raw_length == 0;
         return KM_OK;
     }
-    if (entry->flags == KM_CHUNK_ZEROS && is_hole(to, at, entry->raw_length)) {
+    if (entry->flags == KM_CHUNK_ZEROS && to->holes &&
+        km_is_hole(to->file, at, entry->raw_length)) {
         *has_it = true;
         return KM_OK;
     }

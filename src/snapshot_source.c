@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "input.h"
 #include "platform.h"
 #include "size.h"
 #include "status.h"
@@ -76,12 +77,7 @@ km_status km_source_describe(const km_source *source, km_format_facts *facts) {
 /* Speed only: where the holes cannot be asked for, the bytes are read. */
 static bool is_hole(const km_source *source, uint64_t offset, uint32_t length) {
     const km_map *map = source->reader.map;
-    const uint64_t from = map->offset + offset;
-    uint64_t start = 0;
-    return source->holes &&
-           km_platform_next_data(map->file->handle, from, from + length, &start, NULL) ==
-               ERROR_SUCCESS &&
-           start == from + length;
+    return source->holes && km_is_hole(map->file->handle, map->offset + offset, length);
 }
 
 km_status km_source_read(const km_source *source, uint64_t offset, void *to, uint32_t length,
